@@ -1,0 +1,57 @@
+# Everything this project does, with nothing installed but Python 3.10 or newer:
+#
+#   make demo     an example shop with an audit log, on a PostgreSQL of its own
+#   make test     what a change must pass: lint, types, tests
+#   make docs     the documentation, in docs/_build/html
+#
+# PYTHON=/path/to/python3.12 chooses the interpreter, VENV=.venv-3.12 the environment's folder.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed-test
+DOCS_STAMP := $(VENV)/.installed-docs
+WORKERS ?= 2
+PYTEST_ARGS ?=
+
+.PHONY: help demo test lint types pytest docs clean
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n 's/^#  *make /  make /p' Makefile
+
+demo: $(STAMP)
+	$(BIN)/python -m example_app.demo
+
+test: lint types pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+pytest: $(STAMP)
+	$(BIN)/pytest -n $(WORKERS) $(PYTEST_ARGS)
+
+docs: $(DOCS_STAMP)
+	$(BIN)/sphinx-build --fail-on-warning --keep-going docs docs/_build/html
+
+clean:
+	rm -rf .venv .venv-* .ci/cache build dist docs/_build .hypothesis .import_linter_cache \
+		.mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+		echo "flask-pg-audit needs Python 3.10 or newer; '$(PYTHON)' is not one." \
+			"Name one: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@
+
+$(DOCS_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	@touch $@

@@ -1,0 +1,1 @@
+"""From declarations to what is in the database: render, read the catalog, plan, apply."""

@@ -1,0 +1,289 @@
+"""What auditing one table takes in the database: its function and triggers, compiled from the declaration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Column, MetaData
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from ..declare.naming import audit_function_name, audit_trigger_name, shorten
+from ..declare.options import Level
+from ..declare.registry import AuditedTable, audit_schema
+from ..declare.tables import SEQUENCE_NAME, TRANSACTION_TABLE_NAME
+from .name import QualifiedName
+from .render import ident, qualified, render
+
+# pg_trigger.tgtype is a bit mask (src/include/catalog/pg_trigger.h).
+_ROW, _BEFORE, _INSERT, _DELETE, _UPDATE, _TRUNCATE = 1, 2, 4, 8, 16, 32
+
+#: PostgreSQL fires triggers in the order of their names; row-level capture must come before the user's own (trap T2).
+_FIRES_FIRST = "00_"
+
+#: Types whose ``=`` is PostgreSQL's own, so that it can be named with its schema; others are compared as text.
+_BUILT_IN_EQUALITY = (
+    sa.Integer,
+    sa.Numeric,
+    sa.String,
+    sa.Date,
+    sa.DateTime,
+    sa.Time,
+    sa.Interval,
+    sa.Boolean,
+    sa.LargeBinary,
+    sa.Uuid,
+)
+
+
+@dataclass(frozen=True)
+class Infrastructure:
+    """The objects that all audit tables of a database share."""
+
+    schema: str
+
+    @property
+    def sequence(self) -> QualifiedName:
+        return QualifiedName(self.schema, SEQUENCE_NAME)
+
+    @property
+    def transaction_table(self) -> QualifiedName:
+        return QualifiedName(self.schema, TRANSACTION_TABLE_NAME)
+
+    @property
+    def current_transaction(self) -> QualifiedName:
+        return QualifiedName(self.schema, "audit_current_transaction")
+
+    @property
+    def begin_transaction(self) -> QualifiedName:
+        return QualifiedName(self.schema, "audit_begin_transaction")
+
+    @property
+    def refuse_change(self) -> QualifiedName:
+        return QualifiedName(self.schema, "audit_refuse_change")
+
+    def functions(self) -> tuple[AuditFunction, ...]:
+        """The shared functions, in the order in which they can be created."""
+
+        def body(template: str) -> str:
+            return render(template, infrastructure=self)
+
+        return (
+            AuditFunction(self.begin_transaction, body("begin_transaction"), returns="pg_catalog.int8"),
+            AuditFunction(
+                self.current_transaction,
+                body("current_transaction"),
+                returns="pg_catalog.int8",
+                language="sql",
+                security_definer=False,  # a definer's function would not be inlined
+            ),
+            AuditFunction(
+                self.refuse_change,
+                body("refuse_change"),
+                arguments="table_name pg_catalog.text, setting pg_catalog.text",
+                returns="pg_catalog.int8",
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class AuditFunction:
+    """A function in the database."""
+
+    name: QualifiedName
+    body: str
+    arguments: str = ""
+    returns: str = "pg_catalog.trigger"
+    language: str = "plpgsql"
+    security_definer: bool = True
+
+    @property
+    def create_sql(self) -> str:
+        return render("create_function", function=self)
+
+    @property
+    def revoke_sql(self) -> str:
+        """PostgreSQL lets everybody call a new function; nobody but the triggers needs to."""
+        return f"REVOKE ALL ON FUNCTION {qualified(self.name)} FROM PUBLIC"
+
+    @property
+    def drop_sql(self) -> str:
+        return f"DROP FUNCTION IF EXISTS {qualified(self.name)}"
+
+    @property
+    def source(self) -> str:
+        """What ``pg_proc.prosrc`` holds: :func:`dollar_quoted` puts a line break at both ends."""
+        return f"\n{self.body}\n"
+
+
+@dataclass(frozen=True)
+class KeyColumn:
+    """A column of the primary key and how two of its values are compared in the trigger."""
+
+    name: str
+    compare_as_text: bool
+
+
+@dataclass(frozen=True)
+class TriggerSetting:
+    """A session setting as the trigger function reads it."""
+
+    name: str
+    column: str
+    is_text: bool
+    required: bool
+
+    @property
+    def variable(self) -> str:
+        return shorten(self.name, prefix="setting_")
+
+
+@dataclass(frozen=True)
+class TriggerDefinition:
+    """One trigger on one table, comparable with what the catalog says of an installed one.
+
+    :ivar type: the bits of ``pg_trigger.tgtype``.
+    """
+
+    name: str
+    type: int
+    function: QualifiedName
+    old_table: str | None = None
+    new_table: str | None = None
+
+    def create_sql(self, table: QualifiedName) -> str:
+        """``CREATE OR REPLACE TRIGGER``: replaced in place, so there is no moment without it."""
+        return render("create_trigger", trigger=self, table=table)
+
+    def drop_sql(self, table: QualifiedName) -> str:
+        return f"DROP TRIGGER IF EXISTS {ident(self.name)} ON {qualified(table)}"
+
+    @property
+    def timing(self) -> str:
+        return "BEFORE" if self.type & _BEFORE else "AFTER"
+
+    @property
+    def granularity(self) -> str:
+        return "ROW" if self.type & _ROW else "STATEMENT"
+
+    @property
+    def is_after_row(self) -> bool:
+        return bool(self.type & _ROW) and not self.type & _BEFORE
+
+    @property
+    def events(self) -> str:
+        names = {_INSERT: "INSERT", _UPDATE: "UPDATE", _DELETE: "DELETE", _TRUNCATE: "TRUNCATE"}
+        return " OR ".join(name for bit, name in names.items() if self.type & bit)
+
+
+@dataclass(frozen=True)
+class AuditTrigger:
+    """Everything that the templates need to know about one audited table; plain values, nothing live."""
+
+    infrastructure: Infrastructure
+    table: QualifiedName
+    audit_table: QualifiedName
+    function_name: QualifiedName
+    trigger_names: tuple[tuple[str, str], ...]
+    columns: tuple[str, ...]
+    key: tuple[KeyColumn, ...]
+    settings: tuple[TriggerSetting, ...]
+    level: Level
+    skip_unchanged: bool
+    partitioned: bool
+
+    @property
+    def sequence(self) -> QualifiedName:
+        return self.infrastructure.sequence
+
+    @property
+    def current_transaction_function(self) -> QualifiedName:
+        return self.infrastructure.current_transaction
+
+    @property
+    def refuse_function(self) -> QualifiedName:
+        return self.infrastructure.refuse_change
+
+    @property
+    def required_settings(self) -> tuple[str, ...]:
+        return tuple(setting.name for setting in self.settings if setting.required)
+
+    @property
+    def function(self) -> AuditFunction:
+        """The trigger function."""
+        return AuditFunction(self.function_name, render(f"capture_{self.level}", trigger=self))
+
+    @property
+    def triggers(self) -> tuple[TriggerDefinition, ...]:
+        """The triggers on the table itself."""
+        return (*self._change_triggers(), self._trigger("truncate", _TRUNCATE))
+
+    def partition_triggers(self, has_rows: bool) -> tuple[TriggerDefinition, ...]:
+        """The triggers on a partition, for writes that are addressed to it (trap T3).
+
+        :param has_rows: the partition is not partitioned further. Row triggers come to partitions by
+            themselves; a partition's truncate is recorded before it, while its rows can be read.
+        """
+        changes = self._change_triggers() if self.level == "statement" else ()
+        return (*changes, self._trigger("truncate", _TRUNCATE | _BEFORE)) if has_rows else tuple(changes)
+
+    def _change_triggers(self) -> tuple[TriggerDefinition, ...]:
+        if self.level == "row":
+            return (self._trigger("row", _ROW | _INSERT | _UPDATE | _DELETE),)
+        return (
+            self._trigger("insert", _INSERT, new_table="new_rows"),
+            self._trigger("update", _UPDATE, old_table="old_rows", new_table="new_rows"),
+            self._trigger("delete", _DELETE, old_table="old_rows"),
+        )
+
+    def _trigger(
+        self, event: str, type_: int, old_table: str | None = None, new_table: str | None = None
+    ) -> TriggerDefinition:
+        return TriggerDefinition(dict(self.trigger_names)[event], type_, self.function_name, old_table, new_table)
+
+
+def build_infrastructure(metadata: MetaData, default_schema: str) -> Infrastructure:
+    """The shared objects of ``metadata``; ``default_schema`` stands in where it names no schema."""
+    return Infrastructure(audit_schema(metadata) or default_schema)
+
+
+def build_audit_trigger(audited: AuditedTable, default_schema: str) -> AuditTrigger:
+    """Compile one declaration. ``default_schema`` is the schema of tables that name none."""
+    table, audit_table, options = audited.table, audited.audit_table, audited.options
+    infrastructure = build_infrastructure(table.metadata, default_schema)
+    return AuditTrigger(
+        infrastructure=infrastructure,
+        table=QualifiedName(table.schema or default_schema, table.name),
+        audit_table=QualifiedName(audit_table.schema or default_schema, audit_table.name),
+        function_name=QualifiedName(infrastructure.schema, audit_function_name(table)),
+        trigger_names=tuple(_build_trigger_names(audited)),
+        columns=tuple(column.name for column in audited.image_columns),
+        key=tuple(KeyColumn(c.name, not _has_built_in_equality(c)) for c in audited.key_columns),
+        settings=tuple(
+            TriggerSetting(s.name, s.column_name, _is_text(s.type), s.required) for s in audited.settings
+        ),
+        level=options.level,
+        skip_unchanged=options.skip_unchanged,
+        partitioned=table.dialect_options["postgresql"]["partition_by"] is not None,
+    )
+
+
+def _build_trigger_names(audited: AuditedTable) -> Iterator[tuple[str, str]]:
+    for event in ("insert", "update", "delete", "truncate"):
+        yield event, audit_trigger_name(audited.table, f"_{event}")
+    yield "row", audit_trigger_name(audited.table, "_row", prefix=_FIRES_FIRST)
+
+
+def _plain(type_: TypeEngine[Any]) -> TypeEngine[Any]:
+    return type_.impl_instance if isinstance(type_, TypeDecorator) else type_
+
+
+def _is_text(type_: TypeEngine[Any]) -> bool:
+    plain = _plain(type_)
+    return isinstance(plain, sa.String) and not isinstance(plain, sa.Enum)
+
+
+def _has_built_in_equality(column: Column[Any]) -> bool:
+    return isinstance(_plain(column.type), _BUILT_IN_EQUALITY) and not isinstance(_plain(column.type), sa.Enum)

@@ -1,0 +1,234 @@
+"""Watching ``MetaData``: which tables are audited, and keeping their audit tables in step.
+
+Nothing is stored outside the ``MetaData``: what is audited is read from the tables' ``info``, app-wide
+settings from ``MetaData.info``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Column, MetaData, Table, event
+from sqlalchemy.types import NullType
+
+from ..errors import AuditConfigError
+from .columns import REQUIRED_KEY, SETTING_KEY, build_image_column, image_type
+from .options import AuditOptions
+from .tables import (
+    IS_AUDIT_TABLE,
+    IS_AUDITED,
+    IS_TRANSACTION_TABLE,
+    SEQUENCE_NAME,
+    TARGET_TABLE,
+    add_setting_column,
+    append_audit_column,
+    build_audit_table,
+    build_transaction_table,
+    reaches_history,
+)
+
+_SETTINGS = "audit.settings"
+_SCHEMA = "audit.schema"
+_UNTYPED = "audit.untyped_columns"
+
+
+@dataclass(frozen=True)
+class SessionSetting:
+    """One session setting that an audit table records.
+
+    :ivar name: the setting is ``audit.<name>``, the column ``audit_<name>``.
+    :ivar required: a change is refused while the setting is unset or empty.
+    """
+
+    name: str
+    type: sa.types.TypeEngine[Any]
+    required: bool
+
+    @property
+    def column_name(self) -> str:
+        return f"audit_{self.name}"
+
+
+@dataclass(frozen=True)
+class AuditedTable:
+    """A table, its audit table, and what was declared about them."""
+
+    table: Table
+    audit_table: Table
+    options: AuditOptions
+    settings: tuple[SessionSetting, ...]
+
+    @property
+    def image_columns(self) -> tuple[Column[Any], ...]:
+        """The table's columns that reach the audit table, in the table's order."""
+        copied = self.audit_table.columns
+        return tuple(c for c in self.table.columns if c.key in copied and c.name not in self.options.exclude)
+
+    @property
+    def key_columns(self) -> tuple[Column[Any], ...]:
+        """The primary key's columns; empty for a table without one."""
+        return tuple(self.table.primary_key.columns)
+
+
+def enable() -> None:
+    """Build an audit table for every table that declares ``audit.options`` from now on.
+
+    Idempotent. Tables declared earlier are picked up by :func:`audit_metadata`, which the Flask extension
+    and ``install_audit_triggers`` call.
+
+    .. versionadded:: 0.1
+    """
+    for target, listener in ((Table, _on_table_attached), (Column, _on_column_attached)):
+        if not event.contains(target, "after_parent_attach", listener):
+            event.listen(target, "after_parent_attach", listener)
+
+
+def audit_metadata(metadata: MetaData) -> tuple[AuditedTable, ...]:
+    """Build the audit tables that ``metadata`` still lacks and return all of its audited tables."""
+    for table in list(metadata.tables.values()):
+        _audit_if_declared(table)
+    return audited_tables(metadata)
+
+
+def add_app_settings(metadata: MetaData, settings: Sequence[Column[Any]]) -> None:
+    """Record ``settings`` on every audited table of ``metadata``, present and future.
+
+    :raises AuditConfigError: a setting of the same name was added before with another type or nullability.
+    """
+    known: dict[str, Column[Any]] = metadata.info.setdefault(_SETTINGS, {})
+    for setting in settings:
+        _check_same_setting(known.setdefault(setting.name, setting), setting)
+    for table in list(metadata.tables.values()):
+        if IS_AUDIT_TABLE in table.info:
+            for setting in settings:
+                add_setting_column(table, setting)
+
+
+def _check_same_setting(known: Column[Any], setting: Column[Any]) -> None:
+    if (known.nullable, repr(known.type)) != (setting.nullable, repr(setting.type)):
+        raise AuditConfigError(
+            f"session setting {setting.name!r} was declared before, for the same models, as {known!r}, and now as "
+            f"{setting!r}; applications that share models must agree on it (see AUDIT_REQUIRE_USERNAME)"
+        )
+
+
+def set_audit_schema(metadata: MetaData, schema: str) -> None:
+    """Put ``audit_transaction``, the sequence and the functions of ``metadata`` into ``schema``."""
+    metadata.info[_SCHEMA] = schema
+    table = _find_transaction_table(metadata)
+    if table is not None and table.schema != schema:
+        metadata.remove(table)
+        _remove_sequence(metadata)
+        build_transaction_table(metadata, schema)
+
+
+def _remove_sequence(metadata: MetaData) -> None:
+    # MetaData has remove() for tables only; rebuilding needs the sequence's place as well.
+    sequences = metadata._sequences
+    for key in [key for key, sequence in sequences.items() if sequence.name == SEQUENCE_NAME]:
+        del sequences[key]
+
+
+def audit_schema(metadata: MetaData) -> str | None:
+    """The schema of ``audit_transaction``, the sequence and the functions; ``None`` means the default schema."""
+    schema: str | None = metadata.info.get(_SCHEMA, metadata.schema)
+    return schema
+
+
+def audited_tables(metadata: MetaData) -> tuple[AuditedTable, ...]:
+    """The audited tables of ``metadata``, ordered by schema and name."""
+    return tuple(sorted(_iter_audited(metadata), key=lambda a: (a.table.schema or "", a.table.name)))
+
+
+def _iter_audited(metadata: MetaData) -> Iterator[AuditedTable]:
+    for audit_table in metadata.tables.values():
+        if IS_AUDIT_TABLE not in audit_table.info:
+            continue
+        # By key, not by identity: Table.to_metadata() copies info, so the marker may name the original.
+        table = metadata.tables.get(audit_table.info[TARGET_TABLE].key)
+        if table is not None:
+            options = AuditOptions.of(table)
+            yield AuditedTable(table, audit_table, options, tuple(_iter_settings(audit_table)))
+
+
+def _iter_settings(audit_table: Table) -> Iterator[SessionSetting]:
+    for column in audit_table.columns:
+        if SETTING_KEY in column.info:
+            yield SessionSetting(column.info[SETTING_KEY], column.type, column.info[REQUIRED_KEY])
+
+
+def transaction_table(metadata: MetaData) -> Table:
+    """The table ``audit_transaction`` of ``metadata``.
+
+    :raises AuditConfigError: no table of ``metadata`` is audited.
+    """
+    table = _find_transaction_table(metadata)
+    if table is None:
+        raise AuditConfigError(
+            'no audited table is declared: give a table info={"audit.options": {"enabled": True}}, and call '
+            "enable() or create the FlaskAudit extension before its models are imported"
+        )
+    return table
+
+
+def _find_transaction_table(metadata: MetaData) -> Table | None:
+    return next((t for t in metadata.tables.values() if IS_TRANSACTION_TABLE in t.info), None)
+
+
+def _on_table_attached(table: Table, metadata: MetaData) -> None:
+    _audit_if_declared(table)
+    _resolve_foreign_key_types(metadata)
+
+
+def _audit_if_declared(table: Table) -> None:
+    if IS_AUDITED in table.info or IS_AUDIT_TABLE in table.info:
+        return
+    options = AuditOptions.of(table)
+    if not options.enabled:
+        return
+    metadata = table.metadata
+    app_wide: dict[str, Column[Any]] = metadata.info.get(_SETTINGS, {})
+    own = {setting.name: setting for setting in options.session_settings}
+    audit_table = build_audit_table(table, options, list({**app_wide, **own}.values()))
+    if _find_transaction_table(metadata) is None:
+        build_transaction_table(metadata, audit_schema(metadata))
+    for column in table.columns:
+        _await_type(column, audit_table)
+
+
+def _on_column_attached(column: Column[Any], table: Any) -> None:
+    """A column that joins an audited table later: single-table inheritance, ``append_column``."""
+    if not isinstance(table, Table) or IS_AUDITED not in table.info:
+        return
+    audit_table = _audit_table_of(table)
+    options = AuditOptions.of(table)
+    if audit_table is not None and reaches_history(column, options) and column.key not in audit_table.columns:
+        append_audit_column(audit_table, build_image_column(column))
+        _await_type(column, audit_table)
+
+
+def _audit_table_of(table: Table) -> Table | None:
+    for candidate in table.metadata.tables.values():
+        if candidate.info.get(TARGET_TABLE) is table:
+            return candidate
+    return None
+
+
+def _await_type(column: Column[Any], audit_table: Table) -> None:
+    """Remember a column whose type is not known yet.
+
+    ``Column(ForeignKey(...))`` has no type until the table it refers to is declared.
+    """
+    copy = audit_table.columns.get(column.key)
+    if copy is not None and isinstance(copy.type, NullType):
+        audit_table.metadata.info.setdefault(_UNTYPED, []).append((column, copy))
+
+
+def _resolve_foreign_key_types(metadata: MetaData) -> None:
+    untyped: list[tuple[Column[Any], Column[Any]]] = metadata.info.get(_UNTYPED, [])
+    for column, copy in untyped:
+        copy.type = image_type(column.type)
+    untyped[:] = [pair for pair in untyped if isinstance(pair[0].type, NullType)]

@@ -1,0 +1,1 @@
+"""What the project needs to run itself; nothing here is installed with the package."""
