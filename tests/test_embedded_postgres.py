@@ -9,6 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 from sqlalchemy import URL, create_engine, make_url, text
 
 from tests.server import Database, DatabaseServer
+from tools import embedded_postgres
 from tools.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError, find_binaries
 
 REPOSITORY = Path(__file__).parents[1]
@@ -151,13 +153,20 @@ def test_programs_and_folder_that_nobody_may_read(tmp_path: Path, monkeypatch: p
     assert not home.exists()
 
 
-def test_a_long_temporary_folder_does_not_matter(tmp_path: Path) -> None:
+def test_a_long_temporary_folder_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     long = tmp_path / ("long" * 25)
     long.mkdir()
-    process = python("-m", "tools.embedded_postgres", TMPDIR=str(long))
-    with process:
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    monkeypatch.setattr(embedded_postgres, "ENOUGH_MEMORY", 2**60)
+    with EmbeddedPostgres() as server:
+        assert home_of(server.url()).parent == Path("/tmp")
+
+
+def test_by_hand_it_runs_until_ctrl_c() -> None:
+    with python("-m", "tools.embedded_postgres") as process:
         assert process.stdout is not None
-        assert process.stdout.readline().startswith("PostgreSQL ")
+        announced = process.stdout.readline()
+        assert ask(make_url(announced.split()[-1]), "SELECT 1") == 1
         process.send_signal(signal.SIGINT)
     assert process.returncode == 0
 

@@ -73,9 +73,7 @@ class Installed:
     partitions: Mapping[QualifiedName, tuple[Partition, ...]] = field(default_factory=dict)
 
 
-def read_installed(
-    connection: Connection, schemas: Iterable[str], function_names: Iterable[str]
-) -> Installed:
+def read_installed(connection: Connection, schemas: Iterable[str], function_names: Iterable[str]) -> Installed:
     """Read what the database has in ``schemas``.
 
     Triggers and partitions are read whatever their schema, since a partition may live in another one.
@@ -98,9 +96,7 @@ def _read_schemas(connection: Connection) -> Iterable[str]:
     return connection.exec_driver_sql("SELECT nspname FROM pg_catalog.pg_namespace").scalars()
 
 
-def _read_relations(
-    connection: Connection, wanted: Mapping[str, Any]
-) -> dict[QualifiedName, InstalledRelation]:
+def _read_relations(connection: Connection, wanted: Mapping[str, Any]) -> dict[QualifiedName, InstalledRelation]:
     kinds: dict[QualifiedName, str] = {}
     columns: dict[QualifiedName, dict[str, str]] = defaultdict(dict)
     for schema, name, kind, column, type_ in _rows(connection, "read_columns", wanted):
@@ -111,14 +107,10 @@ def _read_relations(
     return {relation: InstalledRelation(kind, columns[relation]) for relation, kind in kinds.items()}
 
 
-def _read_functions(
-    connection: Connection, wanted: Mapping[str, Any]
-) -> dict[QualifiedName, InstalledFunction]:
+def _read_functions(connection: Connection, wanted: Mapping[str, Any]) -> dict[QualifiedName, InstalledFunction]:
     return {
         QualifiedName(schema, name): InstalledFunction(source, security_definer, has_settings)
-        for schema, name, source, security_definer, has_settings in _rows(
-            connection, "read_functions", wanted
-        )
+        for schema, name, source, security_definer, has_settings in _rows(connection, "read_functions", wanted)
     }
 
 
@@ -132,9 +124,7 @@ def _read_triggers(connection: Connection) -> dict[QualifiedName, tuple[Installe
     return {table: tuple(found) for table, found in triggers.items()}
 
 
-def _read_partitions(
-    connection: Connection, wanted: Mapping[str, Any]
-) -> dict[QualifiedName, tuple[Partition, ...]]:
+def _read_partitions(connection: Connection, wanted: Mapping[str, Any]) -> dict[QualifiedName, tuple[Partition, ...]]:
     partitions: dict[QualifiedName, list[Partition]] = defaultdict(list)
     for root_schema, root, schema, name, kind in _rows(connection, "read_partitions", wanted):
         root_name = QualifiedName(root_schema, root)

@@ -155,7 +155,7 @@ def _connection(bind: Bind) -> Iterator[Connection]:
 
 @contextmanager
 def _transaction(connection: Connection) -> Iterator[None]:
-    if connection.get_isolation_level() == "AUTOCOMMIT":
+    if getattr(connection.connection.dbapi_connection, "autocommit", False):
         raise AuditInstallError(
             "this connection is in AUTOCOMMIT mode, but an installation has to be one transaction; "
             'use engine.execution_options(isolation_level="READ COMMITTED")'

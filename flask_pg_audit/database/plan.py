@@ -96,10 +96,11 @@ class Plan:
     def statements(self) -> tuple[str, ...]:
         return tuple(statement for action in self.actions for statement in action.statements)
 
-    def for_table(self, table: QualifiedName) -> Plan:
-        """The part that concerns one audited table."""
+    def for_table(self, table: QualifiedName, with_shared: bool = False) -> Plan:
+        """The part that concerns one audited table; ``with_shared`` adds what all tables need."""
+        wanted = (table, None) if with_shared else (table,)
         return Plan(
-            tuple(action for action in self.actions if action.table == table),
+            tuple(action for action in self.actions if action.table in wanted),
             tuple(problem for problem in self.problems if problem.table == table),
         )
 
@@ -111,8 +112,7 @@ def build_declared(metadata: MetaData, default_schema: str) -> Declared:
     """
     transaction_table(metadata)
     tables = tuple(
-        DeclaredTable(audited, build_audit_trigger(audited, default_schema))
-        for audited in audited_tables(metadata)
+        DeclaredTable(audited, build_audit_trigger(audited, default_schema)) for audited in audited_tables(metadata)
     )
     return Declared(metadata, build_infrastructure(metadata, default_schema), tables)
 
@@ -195,18 +195,14 @@ def _plan_infrastructure(declared: Declared, installed: Installed) -> Iterator[A
         sequence = Sequence(SEQUENCE_NAME, schema=shared.schema)
         create = _compile(CreateSequence(sequence, if_not_exists=True))
         yield Action("create", f"sequence {shared.sequence.display}", "missing", (create,))
-    yield from _plan_audit_table(
-        transaction_table(declared.metadata), shared.transaction_table, None, installed
-    )
+    yield from _plan_audit_table(transaction_table(declared.metadata), shared.transaction_table, None, installed)
     for function in shared.functions():
         yield from _plan_function(function, None, installed)
 
 
 def _plan_table(declared: DeclaredTable, installed: Installed) -> Iterator[Action]:
     trigger = declared.trigger
-    yield from _plan_audit_table(
-        declared.audited.audit_table, trigger.audit_table, trigger.table, installed
-    )
+    yield from _plan_audit_table(declared.audited.audit_table, trigger.audit_table, trigger.table, installed)
     yield from _plan_function(trigger.function, trigger.table, installed)
     yield from _plan_triggers(trigger, trigger.table, trigger.triggers, installed)
     for partition in installed.partitions.get(trigger.table, ()):
@@ -239,9 +235,7 @@ def _compile(element: ExecutableDDLElement) -> str:
     return str(element.compile(dialect=DIALECT)).strip()
 
 
-def _plan_function(
-    function: AuditFunction, table: QualifiedName | None, installed: Installed
-) -> Iterator[Action]:
+def _plan_function(function: AuditFunction, table: QualifiedName | None, installed: Installed) -> Iterator[Action]:
     existing = installed.functions.get(function.name)
     if existing is None:
         verb, reason = "create", "missing"
@@ -294,20 +288,26 @@ def find_problems(declared: DeclaredTable, installed: Installed) -> Iterator[Pro
     relation = installed.relations.get(table)
     if relation is None:
         yield Problem(
-            table, "the table is declared but not in the database; run your migrations or create_all() first", True
+            table,
+            "the table is declared but not in the database; run your migrations or create_all() first",
+            True,
         )
         return
     image = declared.trigger.columns
     absent = [name for name in image if name not in relation.columns]
     if absent:
         yield Problem(
-            table, f"declared but not in the database: column {', '.join(absent)}; run your migrations first", True
+            table,
+            f"declared but not in the database: column {', '.join(absent)}; run your migrations first",
+            True,
         )
     known = {column.name for column in declared.audited.table.columns}
     unrecorded = [name for name in relation.columns if name not in known]
     if unrecorded:
         yield Problem(
-            table, f"not declared, so changes are not recorded: column {', '.join(unrecorded)}; declare or exclude it", False
+            table,
+            f"not declared, so changes are not recorded: column {', '.join(unrecorded)}; declare or exclude it",
+            False,
         )
     yield from _find_foreign_objects(declared.trigger, installed)
     yield from _find_row_triggers(declared.trigger, installed)
@@ -350,5 +350,7 @@ def _find_row_triggers(trigger: AuditTrigger, installed: Installed) -> Iterator[
     earlier = [name for name in others if name.encode() < first.encode()]
     if trigger.level == "row" and earlier:
         yield Problem(
-            trigger.table, f"the trigger {', '.join(earlier)} fires before {first}; rename it to sort behind", False
+            trigger.table,
+            f"the trigger {', '.join(earlier)} fires before {first}; rename it to sort behind",
+            False,
         )

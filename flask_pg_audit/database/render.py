@@ -13,7 +13,7 @@ from .name import QualifiedName
 TEMPLATE_VERSION = 1
 
 #: Compiles and quotes for SQL that is sent without parameters: unlike the drivers' dialects it leaves ``%`` alone.
-DIALECT = PGDialect(paramstyle="named")
+DIALECT = PGDialect(paramstyle="named")  # type: ignore[no-untyped-call]
 
 
 def ident(name: str) -> str:
@@ -51,9 +51,7 @@ _environment = Environment(  # noqa: S701
     loader=PackageLoader("flask_pg_audit.database", "sql"),
     undefined=StrictUndefined,
 )
-_environment.filters.update(
-    ident=ident, name=qualified, literal=literal, dollar_quoted=dollar_quoted, comment=comment
-)
+_environment.filters.update(ident=ident, name=qualified, literal=literal, dollar_quoted=dollar_quoted, comment=comment)
 _environment.globals["template_version"] = TEMPLATE_VERSION
 
 

@@ -261,9 +261,7 @@ def build_audit_trigger(audited: AuditedTable, default_schema: str) -> AuditTrig
         trigger_names=tuple(_build_trigger_names(audited)),
         columns=tuple(column.name for column in audited.image_columns),
         key=tuple(KeyColumn(c.name, not _has_built_in_equality(c)) for c in audited.key_columns),
-        settings=tuple(
-            TriggerSetting(s.name, s.column_name, _is_text(s.type), s.required) for s in audited.settings
-        ),
+        settings=tuple(TriggerSetting(s.name, s.column_name, _is_text(s.type), s.required) for s in audited.settings),
         level=options.level,
         skip_unchanged=options.skip_unchanged,
         partitioned=table.dialect_options["postgresql"]["partition_by"] is not None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import BigInteger, Boolean, Column, DateTime, Enum, String
 from sqlalchemy.dialects.postgresql import DOMAIN
@@ -64,5 +64,6 @@ def image_type(type_: TypeEngine[Any]) -> TypeEngine[Any]:
     if isinstance(type_, (Enum, Boolean)) and type_.create_constraint:
         return type_.adapt(type(type_), create_constraint=False)
     if isinstance(type_, SchemaType):
-        return type_.copy()  # a schema type belongs to one column: sharing it would attach its events twice
+        # A schema type belongs to one column: sharing it would attach its events twice.
+        return cast("TypeEngine[Any]", type_.copy())  # type: ignore[no-untyped-call]
     return type_

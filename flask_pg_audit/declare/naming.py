@@ -46,7 +46,7 @@ def _conventional_name(key: str, table: Table, suffix: str = "", prefix: str = "
 
 
 def _convention(metadata: MetaData, key: str) -> str:
-    conventions: dict[str, object] = dict(metadata.naming_convention)  # type: ignore[arg-type]
+    conventions: dict[str, object] = dict(metadata.naming_convention)
     convention = conventions.get(key, DEFAULT_CONVENTIONS[key])
     if not isinstance(convention, str):
         raise AuditConfigError(f"naming convention {key!r} must be a string, not {convention!r}")

@@ -83,9 +83,7 @@ def build_options(raw: object, where: str) -> AuditOptions:
     allowed = [field.name for field in fields(AuditOptions)]
     for key in raw:
         if key not in allowed:
-            raise AuditConfigError(
-                f'{where}: unknown key {key!r} in "{OPTIONS_KEY}"; allowed are {", ".join(allowed)}'
-            )
+            raise AuditConfigError(f'{where}: unknown key {key!r} in "{OPTIONS_KEY}"; allowed are {", ".join(allowed)}')
     values = dict(raw)
     _check_types(values, where)
     for key in ("session_settings", "exclude"):
@@ -97,9 +95,7 @@ def build_options(raw: object, where: str) -> AuditOptions:
 def _check_types(values: dict[str, Any], where: str) -> None:
     def expect(key: str, good: bool, wanted: str) -> None:
         if key in values and not good:
-            raise AuditConfigError(
-                f'{where}: "{OPTIONS_KEY}" key {key!r} must be {wanted}, not {values[key]!r}'
-            )
+            raise AuditConfigError(f'{where}: "{OPTIONS_KEY}" key {key!r} must be {wanted}, not {values[key]!r}')
 
     for key in ("enabled", "skip_unchanged"):
         expect(key, isinstance(values.get(key), bool), "True or False")

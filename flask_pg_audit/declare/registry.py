@@ -6,15 +6,16 @@ settings from ``MetaData.info``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Column, MetaData, Table, event
+from sqlalchemy import Column, Engine, MetaData, Table, event
 from sqlalchemy.types import NullType
 
 from ..errors import AuditConfigError
+from ..refusal import raise_refusal
 from .columns import REQUIRED_KEY, SETTING_KEY, build_image_column, image_type
 from .options import AuditOptions
 from .tables import (
@@ -76,14 +77,20 @@ class AuditedTable:
 def enable() -> None:
     """Build an audit table for every table that declares ``audit.options`` from now on.
 
-    Idempotent. Tables declared earlier are picked up by :func:`audit_metadata`, which the Flask extension
-    and ``install_audit_triggers`` call.
+    From then on a change that the database refuses for want of a mandatory session setting raises
+    :class:`~flask_pg_audit.AuditContextError`, on every engine. Idempotent. Tables declared earlier are picked up
+    by :func:`audit_metadata`, which the Flask extension and ``install_audit_triggers`` call.
 
     .. versionadded:: 0.1
     """
-    for target, listener in ((Table, _on_table_attached), (Column, _on_column_attached)):
-        if not event.contains(target, "after_parent_attach", listener):
-            event.listen(target, "after_parent_attach", listener)
+    _listen_once(Table, "after_parent_attach", _on_table_attached)
+    _listen_once(Column, "after_parent_attach", _on_column_attached)
+    _listen_once(Engine, "handle_error", raise_refusal)
+
+
+def _listen_once(target: object, name: str, listener: Callable[..., None]) -> None:
+    if not event.contains(target, name, listener):
+        event.listen(target, name, listener)
 
 
 def audit_metadata(metadata: MetaData) -> tuple[AuditedTable, ...]:

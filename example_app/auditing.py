@@ -1,0 +1,21 @@
+"""The audit trail's rules: who may read it, and what each change carries along."""
+
+from __future__ import annotations
+
+from flask import has_request_context, session
+from flask_login import current_user
+
+from .extensions import audit
+from .models import Role
+
+
+@audit.access_loader
+def may_read_audit_log() -> bool:
+    """Auditors and nobody else; without this function it would be nobody at all."""
+    return current_user.is_authenticated and current_user.role is Role.AUDITOR
+
+
+@audit.context_loader
+def terminal() -> dict[str, str | None]:
+    """Where the user said, at login, to be working; ``Order`` has a session setting of that name."""
+    return {"terminal": session.get("terminal") if has_request_context() else None}

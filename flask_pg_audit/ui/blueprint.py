@@ -1,0 +1,7 @@
+"""The audit-log blueprint."""
+
+from flask import Blueprint
+
+
+def create_blueprint() -> Blueprint:
+    return Blueprint("audit", __name__)

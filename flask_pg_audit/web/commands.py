@@ -1,0 +1,160 @@
+"""``flask audit``: installing, uninstalling and looking at the database."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import click
+from flask.cli import with_appcontext
+from sqlalchemy import Engine, MetaData
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from ..database.install import (
+    install_audit_triggers,
+    plan_installation,
+    render_script,
+    uninstall_audit_triggers,
+    uninstall_with_history,
+)
+from ..database.plan import Plan
+from ..database.status import TableStatus, read_status
+from ..errors import AuditConfigError, AuditError, driver_message
+from .state import get_state
+
+
+class AuditGroup(click.Group):
+    """Turns this package's and the database's errors into one readable line and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except AuditError as error:
+            raise click.ClickException(str(error)) from error
+        except DBAPIError as error:
+            raise click.ClickException(f"the database said: {driver_message(error)}") from error
+        except SQLAlchemyError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group("audit", cls=AuditGroup)
+def audit_cli() -> None:
+    """Record every change in the database, and see what is recorded."""
+
+
+bind_option = click.option(
+    "--bind", "bind_key", metavar="KEY", help="Only this bind of SQLALCHEMY_BINDS (default: all)."
+)
+
+
+@audit_cli.command("install")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option(
+    "--sql", is_flag=True, help="Print SQL instead: the whole script, or with --dry-run only what is missing."
+)
+@bind_option
+@with_appcontext
+def install_command(dry_run: bool, sql: bool, bind_key: str | None) -> None:
+    """Create what is missing so that every audited table records its changes.
+
+    Creates audit tables, adds columns to them, creates or replaces functions and triggers. Run it after your
+    migrations; a second run does nothing.
+    """
+    for key, metadata, engine in _binds(bind_key):
+        _heading(key)
+        if sql and not dry_run:
+            click.echo(install_audit_triggers(metadata))
+        elif dry_run:
+            todo = plan_installation(metadata, engine)[2]
+            click.echo(render_script(todo)) if sql else _echo_plan(todo, "would ")
+        else:
+            _echo_plan(install_audit_triggers(metadata, engine))
+
+
+@audit_cli.command("uninstall")
+@click.option("--drop-history", is_flag=True, help="Drop the audit tables too: the history is gone for good.")
+@click.option("--yes", is_flag=True, help="Do not ask before the history is dropped.")
+@bind_option
+@with_appcontext
+def uninstall_command(drop_history: bool, yes: bool, bind_key: str | None) -> None:
+    """Drop the triggers and functions. The history stays unless --drop-history is given."""
+    for key, metadata, engine in _binds(bind_key):
+        _heading(key)
+        if drop_history:
+            if not yes:
+                click.confirm(f"Drop the whole audit history in {_describe(engine)}?", abort=True)
+            _echo_plan(uninstall_with_history(metadata, engine))
+        else:
+            _echo_plan(uninstall_audit_triggers(metadata, engine))
+
+
+@audit_cli.command("status")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@bind_option
+@with_appcontext
+def status_command(as_json: bool, bind_key: str | None) -> None:
+    """One line per audited table: whether it records, how much it holds, when it last changed."""
+    statuses = [(key, s) for key, metadata, engine in _binds(bind_key) for s in read_status(metadata, engine)]
+    if as_json:
+        rows = [{"bind": key, **dataclasses.asdict(status)} for key, status in statuses]
+        click.echo(json.dumps(rows, default=datetime.datetime.isoformat, indent=2))
+        return
+    width = max((len(status.table) for _, status in statuses), default=0)
+    for _, status in statuses:
+        _echo_status(status, width)
+
+
+def _binds(bind_key: str | None) -> Iterator[tuple[str | None, MetaData, Engine]]:
+    state = get_state()
+    metadatas = state.metadatas
+    if not metadatas:
+        raise AuditConfigError(
+            "no audited table is declared; give a model __table_args__ = {'info': audited()} and make sure that "
+            "the app imports it"
+        )
+    if bind_key is not None and bind_key not in metadatas:
+        known = ", ".join(sorted(str(key) for key in metadatas if key is not None)) or "none"
+        raise AuditConfigError(f"no bind {bind_key!r} with audited tables; there are: {known}")
+    for key, metadata in metadatas.items():
+        if bind_key is None or key == bind_key:
+            yield key, metadata, state.db.engines[key]
+
+
+def _heading(key: str | None) -> None:
+    if key is not None:
+        click.echo(f"-- bind {key}")
+
+
+def _describe(engine: Engine) -> str:
+    return engine.url.render_as_string(hide_password=True)
+
+
+def _echo_plan(plan: Plan, prefix: str = "") -> None:
+    for action in plan.actions:
+        click.echo(f"{prefix}{action}")
+    if not plan.actions:
+        click.echo("nothing to do")
+    for problem in plan.problems:
+        click.echo(f"{'error' if problem.fatal else 'warning'}: {problem}", err=True)
+
+
+def _echo_status(status: TableStatus, width: int) -> None:
+    last = status.last_change.isoformat(timespec="seconds") if status.last_change else "never"
+    rows = "-" if status.rows is None else f"{status.rows:,}"
+    size = "-" if status.bytes is None else _human_size(status.bytes)
+    click.echo(f"{status.table:<{width}}  {status.state:<9}  {rows:>11} rows  {size:>9}  last change {last}")
+    for line in status.todo:
+        click.echo(f"{'':<{width}}    install would {line}")
+    for line in status.problems:
+        click.echo(f"{'':<{width}}    warning: {line}")
+
+
+def _human_size(size: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TB"

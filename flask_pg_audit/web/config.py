@@ -1,0 +1,83 @@
+"""The configuration keys ``AUDIT_*``, read once per app and validated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from typing import Any
+
+from ..errors import AuditConfigError
+
+PREFIX = "AUDIT_"
+
+
+@dataclass(frozen=True)
+class AuditConfig:
+    """The configuration of one app; each field is the key ``AUDIT_<FIELD>``.
+
+    :ivar url_prefix: where the audit-log pages are mounted.
+    :ivar ui: mount them at all.
+    :ivar page_size: changes on one page of the log.
+    :ivar schema: schema of ``audit_transaction``, the sequence and the functions; ``None`` means the metadata's.
+    :ivar require_username: refuse every change for which no username is known.
+    :ivar username_attribute: attribute of the user object that names it; ``None`` means the first of ``username``,
+        ``email``, ``name`` and ``get_id()`` that there is.
+    """
+
+    url_prefix: str = "/audit"
+    ui: bool = True
+    page_size: int = 50
+    schema: str | None = None
+    require_username: bool = False
+    username_attribute: str | None = None
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> AuditConfig:
+        """Read ``AUDIT_*`` from an app's configuration.
+
+        :raises AuditConfigError: a value of the wrong type, or a key that looks like a misspelt one of these.
+        """
+        names = {PREFIX + field.name.upper(): field.name for field in fields(cls)}
+        _check_spelling(config, names)
+        values = cls(**{name: config[key] for key, name in names.items() if key in config})
+        values._check()
+        return values
+
+    def _check(self) -> None:
+        _expect("URL_PREFIX", self.url_prefix, _is_prefix(self.url_prefix), 'a path such as "/audit"')
+        _expect("UI", self.ui, isinstance(self.ui, bool), "True or False")
+        page_size = self.page_size
+        good_size = isinstance(page_size, int) and not isinstance(page_size, bool) and 1 <= page_size <= 500
+        _expect("PAGE_SIZE", page_size, good_size, "a number from 1 to 500")
+        _expect("SCHEMA", self.schema, _is_name_or_none(self.schema), "the name of a schema or None")
+        _expect(
+            "REQUIRE_USERNAME",
+            self.require_username,
+            isinstance(self.require_username, bool),
+            "True or False",
+        )
+        attribute = self.username_attribute
+        _expect("USERNAME_ATTRIBUTE", attribute, _is_name_or_none(attribute), "the name of an attribute or None")
+
+
+def _expect(key: str, value: object, good: bool, wanted: str) -> None:
+    if not good:
+        raise AuditConfigError(f"{PREFIX}{key} must be {wanted}, not {value!r}")
+
+
+def _is_prefix(value: object) -> bool:
+    return isinstance(value, str) and value.startswith("/") and len(value) > 1 and not value.endswith("/")
+
+
+def _is_name_or_none(value: object) -> bool:
+    return value is None or (isinstance(value, str) and value != "")
+
+
+def _check_spelling(config: Mapping[str, Any], names: Mapping[str, str]) -> None:
+    """A misspelt AUDIT_REQUIRE_USERNAME would silently require nothing; the app's own AUDIT_ keys are its own."""
+    for key in config:
+        if key.startswith(PREFIX) and key not in names and (close := get_close_matches(key, names, cutoff=0.85)):
+            raise AuditConfigError(
+                f"unknown configuration key {key}; did you mean {close[0]}? There are {', '.join(names)}"
+            )

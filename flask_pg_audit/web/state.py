@@ -1,0 +1,78 @@
+"""What the extension keeps per app, in ``app.extensions["audit"]``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from flask import Flask, current_app
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import Column, MetaData, String
+
+from ..declare.registry import add_app_settings, audit_metadata, set_audit_schema
+from ..errors import AuditConfigError
+from .config import AuditConfig
+
+EXTENSION_KEY = "audit"
+
+
+@dataclass
+class Callbacks:
+    """The functions an application registers on its :class:`FlaskAudit` object; shared by all apps it serves."""
+
+    actor_loader: Callable[[], object] | None = None
+    context_loader: Callable[[dict[str, Any]], Mapping[str, Any]] | None = None
+    access_loader: Callable[[], object] | None = None
+
+
+@dataclass
+class AuditState:
+    """One app's auditing.
+
+    :ivar db: the app's Flask-SQLAlchemy extension.
+    :ivar config: its validated configuration.
+    :ivar callbacks: the functions registered on the extension object.
+    """
+
+    db: SQLAlchemy
+    config: AuditConfig
+    callbacks: Callbacks
+    _setting_names: dict[int, frozenset[str]] = field(default_factory=dict, repr=False)
+
+    def declare(self) -> None:
+        """Add the app-wide settings to every ``MetaData`` and build the audit tables that are still lacking."""
+        username = Column("username", String, nullable=not self.config.require_username)
+        for metadata in self.db.metadatas.values():
+            if self.config.schema is not None:
+                set_audit_schema(metadata, self.config.schema)
+            add_app_settings(metadata, [username])
+            audit_metadata(metadata)
+
+    @property
+    def metadatas(self) -> dict[str | None, MetaData]:
+        """The ``MetaData`` objects that have audited tables, by bind key."""
+        return {key: metadata for key, metadata in self.db.metadatas.items() if audit_metadata(metadata)}
+
+    @property
+    def setting_names(self) -> frozenset[str]:
+        """The names of all session settings that the app's audited tables record."""
+        tables = sum(len(metadata.tables) for metadata in self.db.metadatas.values())
+        if tables not in self._setting_names:  # models may still be imported; the number of tables tells
+            names = {s.name for md in self.db.metadatas.values() for a in audit_metadata(md) for s in a.settings}
+            self._setting_names = {tables: frozenset(names)}
+        return self._setting_names[tables]
+
+
+def get_state(app: Flask | None = None) -> AuditState:
+    """The state of ``app``, by default the current one.
+
+    :raises AuditConfigError: the app has no ``FlaskAudit`` extension.
+    """
+    state: AuditState | None = (app or current_app).extensions.get(EXTENSION_KEY)
+    if state is None:
+        raise AuditConfigError(
+            "this app has no audit extension: call audit = FlaskAudit(app, db), or audit.init_app(app, db) "
+            "in the application factory"
+        )
+    return state
