@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import has_request_context, session
 from flask_login import current_user
 
@@ -16,6 +18,8 @@ def may_read_audit_log() -> bool:
 
 
 @audit.context_loader
-def terminal() -> dict[str, str | None]:
+def add_terminal(context: dict[str, Any]) -> dict[str, Any]:
     """Where the user said, at login, to be working; ``Order`` has a session setting of that name."""
-    return {"terminal": session.get("terminal") if has_request_context() else None}
+    if has_request_context():  # "flask create-user" has no session
+        context["terminal"] = session.get("terminal")
+    return context

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from decimal import Decimal
 from pathlib import Path
-from typing import Any, ClassVar
 
 from flask_login import LoginManager
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import DateTime, MetaData, Numeric
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import MetaData
 from sqlalchemy.orm import DeclarativeBase
 
 from flask_pg_audit import FlaskAudit
 
 
 class Base(DeclarativeBase):
-    """What all models have in common: how constraints are named, and which types annotations mean."""
+    """What all models have in common: how constraints are named."""
 
     metadata = MetaData(
         naming_convention={
@@ -29,11 +25,6 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map: ClassVar[dict[Any, Any]] = {
-        datetime: DateTime(timezone=True),
-        Decimal: Numeric(10, 2),
-        dict[str, str]: JSONB,
-    }
 
 
 db = SQLAlchemy(model_class=Base)

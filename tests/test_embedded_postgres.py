@@ -117,9 +117,7 @@ def test_stop_disconnects_and_leaves_nothing() -> None:
 
 
 def test_a_server_that_does_not_start_shows_its_log(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(
-        EmbeddedPostgresError, match='unrecognized configuration parameter "colour"'
-    ) as raised:
+    with pytest.raises(EmbeddedPostgresError, match='unrecognized configuration parameter "colour"') as raised:
         EmbeddedPostgres(settings={"colour": "blue"})
     assert "AUDIT_POSTGRES_BIN" in str(raised.value)
     assert capfd.readouterr() == ("", "")
@@ -203,13 +201,7 @@ def test_it_does_not_outlive_a_killed_parent(moment: str) -> None:
     assert not Path(home).exists()
 
 
-def test_each_test_has_a_database_of_its_own(
-    database: Database, server: DatabaseServer, template: str
-) -> None:
+def test_each_test_has_a_database_of_its_own(database: Database, server: DatabaseServer, template: str) -> None:
     with server.database(template) as other:
-        assert ask(other.url(), "SELECT current_database()") != ask(
-            database.url(), "SELECT current_database()"
-        )
-    assert not ask(
-        database.url(), f"SELECT count(*) FROM pg_database WHERE datname = '{other.address.database}'"
-    )
+        assert ask(other.url(), "SELECT current_database()") != ask(database.url(), "SELECT current_database()")
+    assert not ask(database.url(), f"SELECT count(*) FROM pg_database WHERE datname = '{other.address.database}'")

@@ -25,7 +25,7 @@ def login() -> ResponseReturnValue:
     if request.method == "POST" and (user := _authenticate(form)):
         _begin_session(user, form.text("terminal", required=False))
         return redirect(_where_to())
-    return render_template("auth/login.html", form=form, terminals=TERMINALS)
+    return render_template("auth/login.html", form=form, terminals=[(name, name) for name in TERMINALS])
 
 
 @blueprint.post("/logout")
@@ -39,7 +39,7 @@ def logout() -> ResponseReturnValue:
 
 def _authenticate(form: Form) -> User | None:
     username, password = form.text("username"), form.text("password")
-    user = db.session.scalar(select(User).where(User.username == username))
+    user: User | None = db.session.scalar(select(User).where(User.username == username))
     if user is not None and user.has_password(password):
         return user
     form.errors.setdefault("password", "Wrong name or password.")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy import select
@@ -28,7 +26,7 @@ def index() -> str:
 @blueprint.get("/<int:order_id>")
 def show(order_id: int) -> str:
     """One order."""
-    return render_template("orders/show.html", order=db.get_or_404(Order, order_id), OrderStatus=OrderStatus)
+    return render_template("orders/show.html", order=db.get_or_404(Order, order_id), form=Form({}))
 
 
 @blueprint.route("/new", methods=["GET", "POST"])
@@ -39,7 +37,7 @@ def create() -> ResponseReturnValue:
     if request.method == "POST" and (order := _place(form)):
         flash(f"Order {order.id} is placed.")
         return redirect(url_for(".show", order_id=order.id))
-    customers = db.session.scalars(select(Customer).order_by(Customer.name)).all()
+    customers = db.session.execute(select(Customer.id, Customer.name).order_by(Customer.name)).all()
     products = db.session.scalars(select(Product).order_by(Product.name)).all()
     return render_template("orders/new.html", form=form, customers=customers, products=products)
 
@@ -94,7 +92,8 @@ def remove_line(order_id: int, line_id: int) -> ResponseReturnValue:
 
 def _lock(order_id: int) -> Order:
     """Two people may press buttons on the same order at the same time."""
-    return db.one_or_404(select(Order).where(Order.id == order_id).with_for_update())
+    order: Order = db.one_or_404(select(Order).where(Order.id == order_id).with_for_update())
+    return order
 
 
 def _place(form: Form) -> Order | None:
@@ -114,14 +113,13 @@ def _place(form: Form) -> Order | None:
 
 def _take_from_stock(form: Form) -> list[OrderLine]:
     """The lines of a new order: one for each product of which a quantity was filled in."""
-    quantities = {name: form.count(name) for name in request.form if name.startswith("quantity-")}
-    wanted = {name.removeprefix("quantity-"): quantity for name, quantity in quantities.items() if quantity}
+    quantities = {number: form.count(f"quantity-{number}") for number in db.session.scalars(select(Product.id))}
+    wanted = {number: quantity for number, quantity in quantities.items() if quantity}
     if not wanted:
-        form.errors.setdefault("lines", "Please fill in at least one quantity.")
+        form.errors["lines"] = "Please fill in at least one quantity."
     # Always locked in the same order: two clerks who sell the same products wait, rather than deadlock.
     products = select(Product).where(Product.id.in_(wanted)).order_by(Product.id).with_for_update()
-    with db.session.no_autoflush:
-        return [_line(product, wanted[str(product.id)], form) for product in db.session.scalars(products)]
+    return [_line(product, wanted[product.id], form) for product in db.session.scalars(products)]
 
 
 def _line(product: Product, quantity: int, form: Form) -> OrderLine:

@@ -41,7 +41,8 @@ def _edit(user: User) -> ResponseReturnValue:
     if request.method == "POST" and _save(user, form):
         flash(f"{user.full_name} is saved.")
         return redirect(url_for(".index"))
-    return render_template("users/edit.html", user=user, form=form)
+    roles = [(role.value, role.value) for role in Role]
+    return render_template("users/edit.html", user=user, form=form, roles=roles)
 
 
 def _save(user: User, form: Form) -> bool:
