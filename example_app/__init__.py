@@ -36,7 +36,8 @@ from typing import Any
 
 from flask import Flask
 
-from . import access, auditing, commands, config, csrf, views
+from . import access, commands, config, csrf, views
+from . import auditing as auditing  # importing it registers its rules
 from .extensions import audit, db, login_manager, migrate
 
 __all__ = ["create_app"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 from flask import Flask
+from flask.cli import with_appcontext
 from sqlalchemy.exc import IntegrityError
 
 from .extensions import db
@@ -20,6 +21,7 @@ def init_app(app: Flask) -> None:
 @click.option("--full-name", help="What to call the user; the user name unless given.")
 @click.option("--role", type=click.Choice([role.value for role in Role]), default=Role.CLERK.value)
 @click.password_option()
+@with_appcontext
 def create_user_command(username: str, full_name: str | None, role: str, password: str) -> None:
     """Create a user who can log in."""
     user = User(username=username, full_name=full_name or username, role=Role(role))

@@ -10,7 +10,7 @@ import pytest
 from click.testing import Result
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import Column, Integer, Table, create_engine, text
+from sqlalchemy import Column, Integer, NullPool, Table, create_engine, text
 
 from flask_pg_audit import FlaskAudit, audited
 from tests.blog import Blog, blog
@@ -113,7 +113,7 @@ def fails_with(result: Result, *words: str) -> None:
 
 def make_app(url: object, *, audit: bool = True, table: bool = True) -> Flask:
     app = Flask(__name__)
-    app.config["SQLALCHEMY_DATABASE_URI"] = url
+    app.config.update(SQLALCHEMY_DATABASE_URI=url, SQLALCHEMY_ENGINE_OPTIONS={"poolclass": NullPool})
     db = SQLAlchemy(app)
     if table:
         Table("thing", db.metadata, Column("id", Integer, primary_key=True), info=audited())

@@ -1,20 +1,17 @@
-"""The pages, one module per noun."""
+"""The pages, one module per noun; all but the login page are for users who are logged in."""
 
 from __future__ import annotations
 
 from flask import Flask, redirect, url_for
 from werkzeug.wrappers import Response
 
-from ..access import require_login
 from . import auth, customers, orders, products, users
 
 
 def init_app(app: Flask) -> None:
-    """Register the pages; all but the login page are for users who are logged in."""
-    for noun in (customers, orders, products, users):
-        noun.blueprint.before_request(require_login)
+    """Register the pages."""
+    for noun in (auth, customers, orders, products, users):
         app.register_blueprint(noun.blueprint)
-    app.register_blueprint(auth.blueprint)
     app.add_url_rule("/", "home", _home)
 
 

@@ -7,12 +7,13 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from ..access import editing
+from ..access import editing, require_login
 from ..extensions import db
 from ..forms import Form
 from ..models import Customer
 
 blueprint = Blueprint("customers", __name__, url_prefix="/customers")
+blueprint.before_request(require_login)
 
 ADDRESS = ("street", "postcode", "city", "country")
 

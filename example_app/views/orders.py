@@ -7,12 +7,13 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload, selectinload
 
-from ..access import editing
+from ..access import editing, require_login
 from ..extensions import db
 from ..forms import Form
 from ..models import Customer, Order, OrderLine, OrderStatus, Product
 
 blueprint = Blueprint("orders", __name__, url_prefix="/orders")
+blueprint.before_request(require_login)
 
 
 @blueprint.get("/")

@@ -8,12 +8,13 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import selectinload
 
-from ..access import editing
+from ..access import editing, require_login
 from ..extensions import db
 from ..forms import Form
 from ..models import Product, Tag
 
 blueprint = Blueprint("products", __name__, url_prefix="/products")
+blueprint.before_request(require_login)
 
 
 @blueprint.get("/")

@@ -6,12 +6,13 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 
-from ..access import allow
+from ..access import allow, require_login
 from ..extensions import db
 from ..forms import Form
 from ..models import Role, User
 
 blueprint = Blueprint("users", __name__, url_prefix="/users")
+blueprint.before_request(require_login)
 
 
 @blueprint.get("/")

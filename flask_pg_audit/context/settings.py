@@ -56,19 +56,24 @@ def set_session_vars(connectable: Connection | Session | scoped_session[Any], **
 
 def is_autocommit(connection: Connection) -> bool:
     """Whether every statement is a transaction of its own; asks the driver, not the server."""
-    return bool(getattr(connection.connection.dbapi_connection, "autocommit", False))
+    dbapi_connection = connection.connection.dbapi_connection
+    # asyncpg's adapter has an isolation level only.
+    return bool(getattr(dbapi_connection, "autocommit", False)) or (
+        getattr(dbapi_connection, "isolation_level", None) == "autocommit"
+    )
 
 
-def render_set_config(paramstyle: str, settings: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
-    """One ``SELECT`` that sets all ``settings`` for the transaction, and its parameters.
+def render_set_config(paramstyle: str, settings: Mapping[str, str], local: bool = True) -> tuple[str, tuple[str, ...]]:
+    """One ``SELECT`` that sets all ``settings``, and its parameters.
 
     :param paramstyle: the dialect's: ``$1`` for asyncpg, ``%s`` for the psycopg drivers.
+    :param local: for the transaction; otherwise for the session.
     """
     numbered = paramstyle.startswith("numeric")
     calls = []
     for index in range(len(settings)):
         name, value = (f"${2 * index + 1}", f"${2 * index + 2}") if numbered else ("%s", "%s")
-        calls.append(f"pg_catalog.set_config({name}, {value}, true)")
+        calls.append(f"pg_catalog.set_config({name}, {value}, {str(local).lower()})")
     return f"SELECT {', '.join(calls)}", tuple(text for pair in settings.items() for text in pair)
 
 

@@ -6,6 +6,7 @@ the SQL that is really sent: column properties, type expressions and text fragme
 
 from __future__ import annotations
 
+import enum
 import re
 from collections.abc import Iterator
 from weakref import WeakKeyDictionary
@@ -117,3 +118,66 @@ def _names_columns_of_cte(tokens: list[str], opening: int) -> bool:
         return False
     after = [t.lower() for t in tokens[closing + 1 : closing + 6] if t.lower() not in ("not", "materialized")]
     return after[:2] == ["as", "("] and after[2:3] in (["select"], ["with"], ["("])
+
+
+_HARMLESS_TEXT = re.compile(r"\s*(?:|SELECT\s+1|SHOW\s+[\w.]+(?:\s+[\w.]+)*)\s*;?\s*", re.IGNORECASE)
+
+_ENDS_SETTINGS = frozenset(
+    "ABORT BEGIN CALL COMMIT DISCARD DO END PREPARE RELEASE RESET ROLLBACK SAVEPOINT SET START".split()  # noqa: SIM905
+)
+
+_FIRST_WORD = re.compile(r"(?:\s|;|\(|--[^\n]*\n|/\*.*?\*/)*(\w*)", re.DOTALL)
+
+
+def is_harmless_text(statement: object) -> bool:
+    """Whether a statement that an application sends on the raw connection is known to be harmless.
+
+    Nothing but an empty statement, ``SELECT 1`` (a ping) and ``SHOW``.
+    """
+    return isinstance(statement, str) and _HARMLESS_TEXT.fullmatch(statement) is not None
+
+
+def ends_settings(statement: object) -> bool:
+    """Whether a statement might end the transaction or take settings back, by its first word.
+
+    Of several statements in one text nothing is known, so they might.
+    """
+    text = _text(statement)
+    return text is None or _first_word(text).upper() in _ENDS_SETTINGS or ";" in text.rstrip("; \n")
+
+
+class Autocommit(enum.Enum):
+    """What to do about a statement on an AUTOCOMMIT connection."""
+
+    TRANSACTION = "give it a transaction of its own"
+    SESSION = "set the session's settings around it: a procedure may commit"
+    LEAVE = "let it pass: it fires no audit trigger, and many of its kind refuse to run in a transaction"
+
+
+_AUTOCOMMIT = {
+    Autocommit.SESSION: frozenset({"CALL", "DO"}),
+    Autocommit.LEAVE: frozenset(
+        """
+        ABORT ALTER ANALYZE BEGIN CHECKPOINT CLOSE CLUSTER COMMENT COMMIT CREATE DEALLOCATE DISCARD DROP END GRANT
+        LISTEN LOAD LOCK NOTIFY REASSIGN REINDEX RELEASE RESET REVOKE ROLLBACK SAVEPOINT SECURITY SET SHOW START
+        UNLISTEN VACUUM
+        """.split()  # noqa: SIM905
+    ),
+}
+
+
+def plan_autocommit(statement: object) -> Autocommit:
+    """What to do about ``statement`` on an AUTOCOMMIT connection, by its first word."""
+    word = _first_word(statement).upper()
+    return next((plan for plan, words in _AUTOCOMMIT.items() if word in words), Autocommit.TRANSACTION)
+
+
+def _first_word(statement: object) -> str:
+    match = _FIRST_WORD.match(_text(statement) or "")
+    return match.group(1) if match else ""
+
+
+def _text(statement: object) -> str | None:
+    if isinstance(statement, bytes):
+        return statement.decode(errors="replace")
+    return statement if isinstance(statement, str) else None
