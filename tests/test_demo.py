@@ -16,8 +16,9 @@ from pathlib import Path
 from urllib.parse import urljoin
 
 import pytest
-from sqlalchemy import URL, create_engine, make_url, text
+from sqlalchemy import URL, create_engine, text
 
+from example_app.config import database_url
 from example_app.demo.browser import Browser, Page
 from tests.server import Database
 
@@ -41,7 +42,7 @@ class Demo:
 
     @property
     def database(self) -> URL:
-        return make_url(re.findall(r"^The database +(\S+)$", self.output, re.MULTILINE)[0])
+        return database_url(re.findall(r"^The database +(\S+)$", self.output, re.MULTILINE)[0])
 
     def log_in(self, username: str) -> Browser:
         browser = Browser(self.address, "test")

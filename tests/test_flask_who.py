@@ -216,7 +216,7 @@ def test_the_context_loader_adds_and_removes(site: Blog) -> None:
 
 def test_context_that_is_no_json_is_a_clear_error(site: Blog) -> None:
     site.audit.context_loader(lambda context: {"when": object()})
-    with pytest.raises(AuditContextError, match="must be made of JSON values"):
+    with pytest.raises(AuditContextError, match="must be JSON"):
         site.app.test_client().post("/posts?title=x")
 
 

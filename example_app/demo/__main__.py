@@ -64,7 +64,7 @@ def _describe(address: str, database: URL) -> str:
     return f"""
 The shop       {address}/
 The audit log  {address}/audit/   (for auditors)
-The database   {database.render_as_string()}
+The database   {database.set(drivername="postgresql")}
 
 Log in as
 {people}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from typing import Any
@@ -23,6 +23,11 @@ class AuditConfig:
     :ivar require_username: refuse every change for which no username is known.
     :ivar username_attribute: attribute of the user object that names it; ``None`` means the first of ``username``,
         ``email``, ``name`` and ``get_id()`` that there is.
+    :ivar trust_basic_auth: in an app without Flask-Login and Flask-JWT-Extended, take the name in an HTTP basic
+        ``Authorization`` header for the user's. The app, or the web server in front of it, has to have checked the
+        password.
+    :ivar request_id_header: the incoming header that names the request; ``None`` means that ids are always made up.
+    :ivar context_exclude: keys of the request's metadata that are not recorded, such as ``["user_agent"]``.
     """
 
     url_prefix: str = "/audit"
@@ -31,6 +36,9 @@ class AuditConfig:
     schema: str | None = None
     require_username: bool = False
     username_attribute: str | None = None
+    trust_basic_auth: bool = True
+    request_id_header: str | None = "X-Request-ID"
+    context_exclude: Sequence[str] = ()
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> AuditConfig:
@@ -57,6 +65,12 @@ class AuditConfig:
             isinstance(self.require_username, bool),
             "True or False",
         )
+        _expect("TRUST_BASIC_AUTH", self.trust_basic_auth, isinstance(self.trust_basic_auth, bool), "True or False")
+        header = self.request_id_header
+        _expect("REQUEST_ID_HEADER", header, _is_name_or_none(header), "the name of a header or None")
+        exclude = self.context_exclude
+        good_list = isinstance(exclude, (list, tuple, set, frozenset)) and all(isinstance(key, str) for key in exclude)
+        _expect("CONTEXT_EXCLUDE", exclude, good_list, "a list of keys")
         attribute = self.username_attribute
         _expect("USERNAME_ATTRIBUTE", attribute, _is_name_or_none(attribute), "the name of an attribute or None")
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ..context.apply import apply_context
 from ..context.scope import context_scope
@@ -18,8 +19,9 @@ from ..errors import AuditConfigError
 from ..ui.blueprint import create_blueprint
 from .commands import audit_cli
 from .config import AuditConfig
+from .metadata import request_id
 from .resolve import resolve_settings
-from .state import EXTENSION_KEY, AuditState, Callbacks
+from .state import EXTENSION_KEY, AuditState, Callbacks, get_state
 
 ActorLoader = TypeVar("ActorLoader", bound=Callable[[], object])
 ContextLoader = TypeVar("ContextLoader", bound=Callable[[dict[str, Any]], Mapping[str, Any]])
@@ -90,6 +92,26 @@ class FlaskAudit:
         """
         self._callbacks.access_loader = function
         return function
+
+    @property
+    def request_id(self) -> str | None:
+        """The id of the running request, as it is recorded; ``None`` outside of a request.
+
+        :raises AuditConfigError: the current app has no audit extension.
+        """
+        return request_id(get_state().config.request_id_header)
+
+    def watch(self, engine: Engine | AsyncEngine, app: Flask | None = None) -> None:
+        """Record who writes on an engine that the app made itself, as on Flask-SQLAlchemy's own.
+
+        :param engine: an ``Engine`` or ``AsyncEngine`` for PostgreSQL.
+        :param app: the app whose configuration and loaders count; by default the current one.
+        :raises AuditConfigError: the app has no audit extension, or the engine is not for PostgreSQL.
+        """
+        sync_engine = engine.sync_engine if isinstance(engine, AsyncEngine) else engine
+        if sync_engine.dialect.name != "postgresql":
+            raise AuditConfigError(f"only PostgreSQL engines can be watched, not {sync_engine.url!r}")
+        apply_context(sync_engine, partial(resolve_settings, get_state(app)))
 
     def context(self, **values: object) -> AbstractContextManager[None]:
         """Say who and why for the code inside the block; also a decorator.

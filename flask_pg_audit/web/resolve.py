@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from flask import current_app, g, has_app_context, has_request_context, request
 
@@ -12,110 +13,118 @@ from ..context.scope import current_scope
 from ..context.settings import setting_text
 from ..errors import AuditContextError
 from .actors import NOBODY, Actor, build_actor, command_name, find_user
+from .metadata import collect_metadata, request_id
 
 if TYPE_CHECKING:
     from .state import AuditState
 
-_ACTOR_MEMO = "_flask_pg_audit_actor"
+#: ``audit_transaction.context`` may be this long, as JSON text.
+MAX_CONTEXT_LENGTH = 16_384
 
-#: Cut to this many characters: the user agent is the client's to choose.
-_MAX_METADATA_LENGTH = 400
+_MEMO = "_flask_pg_audit_memo"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class _Memo:
+    """What was worked out last, and for what: compared by identity, so nothing has to be asked again."""
+
+    cause: tuple[object, ...]
+    settings: dict[str, str]
 
 
 def resolve_settings(state: AuditState) -> dict[str, str]:
     """What the next write's transaction has to be told: ``audit.<name>`` to text.
 
-    Every setting the app knows is named, empty where there is no value, so that nothing that was set before, in the
-    transaction or in the session, is taken for this write.
+    Who is logged in is looked at again for every write, the rest only when the user, the ``audit.context(...)`` around
+    it or the request is another one. Every setting the app knows is named, empty where there is no value, so that
+    nothing that was set before, in the transaction or in the session, is taken for this write.
 
     :raises AuditContextError: the user or the context cannot be worked out; the write then fails.
     """
     scope = current_scope()
-    values: dict[str, Any] = {**_request_values(state), **scope}
-    actor = _scope_actor(scope) if "username" in scope else _resolve_actor(state)
+    user = None if "username" in scope else _load_user(state)
+    current = request._get_current_object() if has_request_context() else None  # type: ignore[attr-defined]
+    cause = (user, scope, current, state.setting_names)
+    memo: _Memo | None = g.get(_MEMO) if has_app_context() else None
+    if memo is not None and all(old is new for old, new in zip(memo.cause, cause, strict=True)):
+        return memo.settings
+    settings = _build_settings(state, user, scope)
+    if has_app_context() and not isinstance(user, Actor):  # an Actor may be made anew for each call
+        setattr(g, _MEMO, _Memo(cause, settings))
+    return settings
+
+
+def find_actor(state: AuditState) -> tuple[Actor, str | None]:
+    """Who is acting now, and the id of the running request, if any.
+
+    :raises AuditContextError: the user cannot be worked out.
+    """
+    scope = current_scope()
+    user = None if "username" in scope else _load_user(state)
+    return _build_actor(state, user, scope), request_id(state.config.request_id_header)
+
+
+def _build_settings(state: AuditState, user: object, scope: Mapping[str, object]) -> dict[str, str]:
+    actor = _build_actor(state, user, scope)
+    values = {**_load_context(state), **scope}
     context = {name: value for name, value in values.items() if name not in ("username", "actor_id")}
     settings = {name: context.pop(name, None) for name in state.setting_names if name != "username"}
-    texts = {f"audit.{name}": setting_text(name, value) for name, value in settings.items()}
-    texts["audit.username"] = setting_text("username", actor.username)
-    texts["audit.actor_id"] = setting_text("actor_id", actor.id)
-    texts["audit.context"] = _json(context)
-    return texts
+    if actor.acting_as is not None:
+        context["acting_as"] = asdict(Actor(actor.acting_as.username, actor.acting_as.id))
+        del context["acting_as"]["acting_as"]
+    return {
+        **{f"audit.{name}": setting_text(name, value) for name, value in settings.items()},
+        "audit.username": setting_text("username", actor.username),
+        "audit.actor_id": setting_text("actor_id", actor.id),
+        "audit.context": _json(context),
+    }
 
 
-def _scope_actor(scope: Mapping[str, object]) -> Actor:
-    return build_actor_from_values(scope.get("username"), scope.get("actor_id"))
-
-
-def build_actor_from_values(username: object, actor_id: object) -> Actor:
-    """An actor named outright; ``None`` stands for nobody."""
-    return Actor(setting_text("username", username) or None, setting_text("actor_id", actor_id) or None)
-
-
-def _resolve_actor(state: AuditState) -> Actor:
-    user = _load_user(state)
-    if user is None:
-        command = None if has_request_context() else command_name()
-        return Actor(command) if command else NOBODY
-    memo: tuple[object, Actor] | None = g.get(_ACTOR_MEMO) if has_app_context() else None
-    # One object, one answer: after a commit its attributes are expired, and reading them again would query.
-    if memo is not None and memo[0] is user:
-        return memo[1]
-    actor = build_actor(user, state.config.username_attribute)
-    if has_app_context():
-        setattr(g, _ACTOR_MEMO, (user, actor))
-    return actor
+def _build_actor(state: AuditState, user: object, scope: Mapping[str, object]) -> Actor:
+    if "username" in scope:
+        username, actor_id = scope["username"], scope.get("actor_id")
+        return Actor(setting_text("username", username) or None, setting_text("actor_id", actor_id) or None)
+    if user is None and not has_request_context():
+        return Actor(command_name())
+    return build_actor(user, state.config.username_attribute) if user is not None else NOBODY
 
 
 def _load_user(state: AuditState) -> object:
     if not has_app_context():
         return None
     app = current_app._get_current_object()  # type: ignore[attr-defined]
-    try:
-        # A user loader may query: without autoflush it cannot send the very changes whose maker is being looked up.
-        with state.db.session.no_autoflush:
-            if state.callbacks.actor_loader is not None:
-                return state.callbacks.actor_loader()
-            return find_user(app)
-    except AuditContextError:
-        raise
-    except Exception as error:
-        raise AuditContextError(
-            f"the change was refused, because finding out who is logged in failed: {type(error).__name__}: {error}"
-        ) from error
+    loader = state.callbacks.actor_loader or (lambda: find_user(app, state.config.trust_basic_auth))
+    user = _call(state, loader, "finding out who is logged in")
+    return None if user == "" else user
 
 
-def _request_values(state: AuditState) -> dict[str, Any]:
-    values = _request_metadata() if has_request_context() else _command_metadata()
-    if state.callbacks.context_loader is None or not has_app_context():
+def _load_context(state: AuditState) -> Mapping[str, Any]:
+    values = collect_metadata(state.config)
+    loader = state.callbacks.context_loader
+    if loader is None or not has_app_context():
         return values
-    try:
-        with state.db.session.no_autoflush:
-            loaded = state.callbacks.context_loader(dict(values))
-    except AuditContextError:
-        raise
-    except Exception as error:
-        raise AuditContextError(
-            f"the change was refused, because the context_loader failed: {type(error).__name__}: {error}"
-        ) from error
+    loaded = _call(state, lambda: loader(values), "the context_loader")
     if not isinstance(loaded, Mapping):
         raise AuditContextError(f"the context_loader must return a dictionary, not {loaded!r}")
-    return dict(loaded)
+    return loaded
 
 
-def _request_metadata() -> dict[str, Any]:
-    """Nothing secret: no query string, body, cookie or authorization."""
-    return {
-        "endpoint": request.endpoint,
-        "method": request.method,
-        "path": request.path[:_MAX_METADATA_LENGTH],
-        "remote_addr": request.remote_addr,
-        "user_agent": request.user_agent.string[:_MAX_METADATA_LENGTH] or None,
-    }
+def _call(state: AuditState, function: Callable[[], T], what: str) -> T:
+    """Call the application's code; whatever goes wrong in it fails the write that asked.
 
-
-def _command_metadata() -> dict[str, Any]:
-    command = command_name()
-    return {"command": command} if command else {}
+    It may query: without autoflush it cannot send the very changes whose maker is being looked up.
+    """
+    try:
+        with state.db.session.no_autoflush:
+            return function()
+    except AuditContextError:
+        raise
+    except Exception as error:
+        raise AuditContextError(
+            f"the change was refused, because {what} failed: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _json(context: Mapping[str, Any]) -> str:
@@ -123,9 +132,18 @@ def _json(context: Mapping[str, Any]) -> str:
     if not present:
         return ""
     try:
-        # PostgreSQL's jsonb takes neither NaN nor U+0000.
-        return json.dumps(present, allow_nan=False, ensure_ascii=True, sort_keys=True).replace("\\u0000", "\\ufffd")
+        text = json.dumps(present, allow_nan=False, sort_keys=True)
     except (TypeError, ValueError) as error:
         raise AuditContextError(
-            f"the audit context must be made of JSON values (text, numbers, True, None, lists, dictionaries): {error}"
+            f"the audit context must be JSON (text, finite numbers, True, None, lists, dictionaries): {error}"
         ) from error
+    if len(text) > MAX_CONTEXT_LENGTH:
+        raise AuditContextError(
+            f"the audit context is {len(text):,} characters of JSON; at most {MAX_CONTEXT_LENGTH:,} are recorded"
+        )
+    return _without_nul(text)
+
+
+def _without_nul(text: str) -> str:
+    r"""PostgreSQL's jsonb has no U+0000; json.dumps writes it as \u0000, and a backslash itself as \\."""
+    return text.replace("\\\\", "\0").replace("\\u0000", "\\ufffd").replace("\0", "\\\\")
