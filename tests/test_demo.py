@@ -36,18 +36,22 @@ class Demo:
     process: subprocess.Popen[str]
     output: str
 
+    def said(self, pattern: str) -> str:
+        found = re.search(pattern, self.output, re.MULTILINE)
+        assert found is not None, self.output
+        return str(found[1])
+
     @property
     def address(self) -> str:
-        return re.findall(r"^The shop +(\S+)/$", self.output, re.MULTILINE)[0]
+        return self.said(r"^The shop +(\S+)/$")
 
     @property
     def database(self) -> URL:
-        return database_url(re.findall(r"^The database +(\S+)$", self.output, re.MULTILINE)[0])
+        return database_url(self.said(r"^The database +(\S+)$"))
 
     def log_in(self, username: str) -> Browser:
         browser = Browser(self.address, "test")
-        password = re.findall(rf"^ +{username} +(\S+)", self.output, re.MULTILINE)[0]
-        browser.submit("/login", username=username, password=password)
+        browser.submit("/login", username=username, password=self.said(rf"^ +{username} +(\S+)"))
         return browser
 
     def stop(self, number: signal.Signals) -> tuple[str, str]:

@@ -7,11 +7,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import Row, text
+from sqlalchemy import text
 from werkzeug.test import TestResponse
 
 from example_app import create_app
@@ -72,9 +73,9 @@ def submit(client: FlaskClient, path: str, action: str = "", /, **typed: object)
     return client.post(action or path, data={**fields, **typed})
 
 
-def ask(app: Flask, sql: str) -> list[Row[tuple[object, ...]]]:
+def ask(app: Flask, sql: str) -> list[tuple[Any, ...]]:
     with app.app_context():
-        return list(db.session.execute(text(sql)))
+        return [tuple(row) for row in db.session.execute(text(sql))]
 
 
 def number_of_transactions(app: Flask) -> object:
