@@ -40,8 +40,8 @@ class Form:
         return self._submitted.get(name, "" if saved is None else saved)
 
     def text(self, name: str, *, required: bool = True, longest: int = 200) -> str:
-        """A line of text, without the spaces around it."""
-        value = self._submitted.get(name, "").strip()
+        """Some text, without the spaces around it, and without what PostgreSQL cannot store."""
+        value = self._submitted.get(name, "").replace("\0", "").strip()
         if required and not value:
             self.errors[name] = "Please fill this in."
         elif len(value) > longest:
@@ -68,7 +68,7 @@ class Form:
     def count(self, name: str) -> int:
         """A whole number, not negative; nothing means none."""
         value = self._submitted.get(name, "").strip() or "0"
-        if not (value.isascii() and value.isdigit() and int(value[:10]) < MOST):
+        if not (value.isascii() and value.isdigit() and len(value) <= 6):
             self.errors[name] = "A whole number, please, zero or more."
             return 0
         return int(value)

@@ -63,7 +63,7 @@ def blog(url: URL, install: bool = True, **config: Any) -> Iterator[Blog]:
         TESTING=True,
         SQLALCHEMY_DATABASE_URI=url,
         # One connection: what a request leaves behind, the next one finds.
-        SQLALCHEMY_ENGINE_OPTIONS={"pool_size": 1, "max_overflow": 0},
+        SQLALCHEMY_ENGINE_OPTIONS={"pool_size": 1, "max_overflow": 0, "pool_timeout": 3},
         **config,
     )
     db.init_app(app)

@@ -155,9 +155,13 @@ class EmbeddedPostgres:
             return False
         return lines[7:] != [] and lines[7].strip() == "ready"
 
-    def _log_tail(self) -> str:
+    def log(self) -> str:
+        """What the server has logged so far."""
         self._log.seek(0)
-        return "\n".join(self._log.read().decode(errors="replace").splitlines()[-20:])
+        return self._log.read().decode(errors="replace")
+
+    def _log_tail(self) -> str:
+        return "\n".join(self.log().splitlines()[-20:])
 
     def _readable(self, programs: Path) -> Path:
         """Copy the programs beside the data if the server's user cannot reach them, below ``/root`` say."""

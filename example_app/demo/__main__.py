@@ -50,7 +50,7 @@ def _run(stay: bool) -> None:
         prepare(app)
         address = stack.enter_context(serve(app, listener))
         if is_in_use(app):
-            _say("The database is in use already: nothing was added to it.")
+            _say("The database is in use already: nothing was added to it, and its users may be others than below.")
         else:
             _say("Filling the shop ...")
             live_through(app, address, database)
