@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +13,9 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import URL, Column, Integer, MetaData, NullPool, String, Table, create_engine, text
 
 from flask_pg_audit import FlaskAudit, audited
+
+#: What a request leaves behind on its connection, the next one finds.
+ONE_CONNECTION = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 3}
 
 
 @dataclass
@@ -41,7 +44,7 @@ class Blog:
 
 
 @contextmanager
-def blog(url: URL, install: bool = True, **config: Any) -> Iterator[Blog]:
+def blog(url: URL, install: bool = True, pool: Mapping[str, Any] = ONE_CONNECTION, **config: Any) -> Iterator[Blog]:
     """A blog on ``url``, its tables created and audited."""
     db = SQLAlchemy()
     audit = FlaskAudit()
@@ -62,8 +65,7 @@ def blog(url: URL, install: bool = True, **config: Any) -> Iterator[Blog]:
         SECRET_KEY="test",
         TESTING=True,
         SQLALCHEMY_DATABASE_URI=url,
-        # One connection: what a request leaves behind, the next one finds.
-        SQLALCHEMY_ENGINE_OPTIONS={"pool_size": 1, "max_overflow": 0, "pool_timeout": 3},
+        SQLALCHEMY_ENGINE_OPTIONS=dict(pool),
         **config,
     )
     db.init_app(app)
