@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from weakref import WeakKeyDictionary
 
 from sqlalchemy.engine.interfaces import Compiled, ExecutionContext
+from sqlalchemy.schema import DDL, ExecutableDDLElement
 from sqlalchemy.sql.expression import ReleaseSavepointClause, RollbackToSavepointClause, SavepointClause
 from sqlalchemy.sql.selectable import SelectBase
 
@@ -74,7 +75,15 @@ def may_write(context: ExecutionContext | None) -> bool:
         if verdict is None:
             verdict = _verdicts[compiled] = not is_harmless_select(compiled.string)
         return verdict
-    return not isinstance(statement, (SavepointClause, ReleaseSavepointClause, RollbackToSavepointClause))
+    return not isinstance(statement, _SAVEPOINT_CLAUSES) and not _is_plain_ddl(statement)
+
+
+_SAVEPOINT_CLAUSES = (SavepointClause, ReleaseSavepointClause, RollbackToSavepointClause)
+
+
+def _is_plain_ddl(statement: object) -> bool:
+    """DDL fires no audit trigger, so that ``create_all()`` needs no user; the text of a ``DDL()`` can be anything."""
+    return isinstance(statement, ExecutableDDLElement) and not isinstance(statement, DDL)
 
 
 def is_harmless_select(sql: str) -> bool:

@@ -211,8 +211,9 @@ def _on_column_attached(column: Column[Any], table: Any) -> None:
     if not isinstance(table, Table) or IS_AUDITED not in table.info:
         return
     audit_table = _audit_table_of(table)
-    options = AuditOptions.of(table)
-    if audit_table is not None and reaches_history(column, options) and column.key not in audit_table.columns:
+    if audit_table is None or column.key in audit_table.columns:
+        return  # a copy that is being built column by column, by Alembic say
+    if reaches_history(column, AuditOptions.of(table)):
         append_audit_column(audit_table, build_image_column(column))
         _await_type(column, audit_table)
 

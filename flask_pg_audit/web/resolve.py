@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from flask import current_app, g, has_app_context, has_request_context, request
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 #: ``audit_transaction.context`` may be this long, as JSON text.
 MAX_CONTEXT_LENGTH = 16_384
+
+#: What says who; everything else says why.
+_WHO = frozenset({"username", "actor_id"})
 
 _MEMO = "_flask_pg_audit_memo"
 
@@ -69,13 +72,13 @@ def find_actor(state: AuditState) -> tuple[Actor, str | None]:
 def _build_settings(state: AuditState, user: object, scope: Mapping[str, object]) -> dict[str, str]:
     actor = _build_actor(state, user, scope)
     values = {**_load_context(state), **scope}
-    context = {name: value for name, value in values.items() if name not in ("username", "actor_id")}
-    settings = {name: context.pop(name, None) for name in state.setting_names if name != "username"}
+    settings = {name: setting_text(name, values.get(name)) for name in state.setting_names - _WHO}
+    # As text, the way the setting is recorded: a setting may be a UUID or a date, which JSON has none of.
+    context = {name: settings.get(name) or value for name, value in values.items() if name not in _WHO}
     if actor.acting_as is not None:
-        context["acting_as"] = asdict(Actor(actor.acting_as.username, actor.acting_as.id))
-        del context["acting_as"]["acting_as"]
+        context["acting_as"] = {"username": actor.acting_as.username, "id": actor.acting_as.id}
     return {
-        **{f"audit.{name}": setting_text(name, value) for name, value in settings.items()},
+        **{f"audit.{name}": value for name, value in settings.items()},
         "audit.username": setting_text("username", actor.username),
         "audit.actor_id": setting_text("actor_id", actor.id),
         "audit.context": _json(context),
@@ -103,7 +106,7 @@ def _load_user(state: AuditState) -> object:
 def _load_context(state: AuditState) -> Mapping[str, Any]:
     values = collect_metadata(state.config)
     loader = state.callbacks.context_loader
-    if loader is None or not has_app_context():
+    if loader is None or not has_request_context():
         return values
     loaded = _call(state, lambda: loader(values), "the context_loader")
     if not isinstance(loaded, Mapping):
@@ -122,8 +125,9 @@ def _call(state: AuditState, function: Callable[[], T], what: str) -> T:
     except AuditContextError:
         raise
     except Exception as error:
+        reason = str(error).partition("\n")[0]
         raise AuditContextError(
-            f"the change was refused, because {what} failed: {type(error).__name__}: {error}"
+            f"the change was refused, because {what} failed: {type(error).__name__}: {reason}"
         ) from error
 
 
