@@ -78,9 +78,9 @@ class FlaskAudit:
     def context_loader(self, function: ContextLoader) -> ContextLoader:
         """Register the function that adds to or takes from what is recorded about a request.
 
-        It is called in requests only, once for each user, request and :meth:`context` around it. It gets the dictionary
-        collected so far and returns the one to record as ``audit_transaction.context``; what has the name of a
-        declared session setting fills that too.
+        It is called in requests only, once for each user, request and :meth:`context` around it. It gets the
+        dictionary collected so far and returns the one to record as ``audit_transaction.context``; what has the name
+        of a declared session setting fills that too.
         """
         self._callbacks.context_loader = function
         return function
@@ -118,8 +118,8 @@ class FlaskAudit:
         """Say who and why for the code inside the block; also a decorator.
 
         ``username`` and ``actor_id`` replace the logged-in user; everything else, ``reason="…"`` say, is added to
-        ``audit_transaction.context``, and fills the declared session setting of that name, if there is one. Nests; the outer values
-        come back at the end, after an exception too.
+        ``audit_transaction.context``, and fills the declared session setting of that name, if there is one.
+        Nests; the outer values come back at the end, after an exception too.
         """
         return context_scope(**values)
 

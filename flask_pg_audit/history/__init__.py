@@ -1,0 +1,1 @@
+"""Reading the history: composable selects over the audit tables."""

@@ -1,0 +1,103 @@
+"""One page of the feed: from the query string to changes and the links to the pages beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from flask import url_for
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import MetaData
+from werkzeug.exceptions import BadRequest
+
+from ..history.changes import Change, read_changes
+from ..history.feed import Position, feed
+
+
+class _Config(Protocol):
+    @property
+    def page_size(self) -> int: ...
+
+
+class AppState(Protocol):
+    """What the pages need to know of the app's auditing."""
+
+    @property
+    def db(self) -> SQLAlchemy: ...
+    @property
+    def config(self) -> _Config: ...
+    @property
+    def metadatas(self) -> Mapping[str | None, MetaData]: ...
+
+
+@dataclass(frozen=True)
+class Page:
+    """Changes, newest first, and the way to newer and older ones.
+
+    :ivar bind: the bind they are from; ``None`` is the default one.
+    :ivar binds: all binds with audited tables, each with the URL of its newest page.
+    """
+
+    changes: tuple[Change, ...]
+    newer_url: str | None
+    older_url: str | None
+    newest_url: str
+    bind: str | None
+    binds: Mapping[str | None, str]
+
+
+def read_page(state: AppState, arguments: Mapping[str, str]) -> Page:
+    """Read the page that the query string's ``before``, ``after`` and ``bind`` ask for.
+
+    Reads on a connection of its own, in a read-only transaction, so that nothing of the request's session is touched.
+
+    :raises werkzeug.exceptions.BadRequest: an argument makes no sense.
+    """
+    before, after = _position(arguments, "before"), _position(arguments, "after")
+    if before is not None and after is not None:
+        raise BadRequest("Give before or after, not both.")
+    bind = _bind(state, arguments.get("bind"))
+    metadata, size = state.metadatas[bind], state.config.page_size
+    with state.db.engines[bind].connect().execution_options(postgresql_readonly=True) as connection:
+        # One more than fits tells whether there is a further page.
+        rows = connection.execute(feed(metadata, before=before, after=after, limit=size + 1)).all()
+        places = [(row.table_key, Position(row.audit_transaction_id, row.audit_id)) for row in rows[:size]]
+        if after is not None:
+            places.reverse()
+        changes = tuple(read_changes(connection, metadata, places))
+    has_more = len(rows) > size
+    has_newer = has_more if after is not None else before is not None
+    has_older = after is not None or has_more
+    return Page(
+        changes,
+        newer_url=_url(bind, after=changes[0].position) if changes and has_newer else None,
+        older_url=_url(bind, before=changes[-1].position) if changes and has_older else None,
+        newest_url=_url(bind),
+        bind=bind,
+        binds={key: _url(key) for key in state.metadatas},
+    )
+
+
+def _position(arguments: Mapping[str, str], name: str) -> Position | None:
+    token = arguments.get(name)
+    if token is None:
+        return None
+    try:
+        return Position.parse(token)
+    except ValueError as error:
+        raise BadRequest(f"{name}: {error}.") from error
+
+
+def _bind(state: AppState, name: str | None) -> str | None:
+    if name is not None:
+        if name not in state.metadatas:
+            raise BadRequest(f"There is no bind {name!r} with audited tables.")
+        return name
+    if not state.metadatas:
+        raise BadRequest("No audited table is declared in this application.")
+    return next(iter(state.metadatas))
+
+
+def _url(bind: str | None, **positions: Any) -> str:
+    return url_for("audit.index", bind=bind, **{name: str(position) for name, position in positions.items()})
