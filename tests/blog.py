@@ -91,7 +91,7 @@ def blog(url: URL, install: bool = True, pool: Mapping[str, Any] = ONE_CONNECTIO
 def _add_login(made: Blog) -> None:
     login_manager = LoginManager(made.app)
 
-    @login_manager.user_loader
+    @login_manager.user_loader  # type: ignore[untyped-decorator]
     def load_user(user_id: str) -> Any:
         made.user_lookups.append(user_id)
         return made.db.session.get(made.User, int(user_id))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
 from flask import g
 from sqlalchemy import insert, text
 
-from flask_pg_audit import Actor, AuditContextError
+from flask_pg_audit import Actor, AuditConfigError, AuditContextError
 from tests.blog import Blog, blog
 from tests.server import Database
 
@@ -184,6 +185,23 @@ def test_context_is_a_decorator(site: Blog) -> None:
         run()
         run()
     assert [row[1] for row in site.posts()] == ["importer", "importer"]
+
+
+def test_context_decorates_coroutines_and_refuses_generators(site: Blog) -> None:
+    @site.audit.context(username="importer")
+    async def run() -> None:
+        await asyncio.sleep(0)
+        site.db.session.add(site.Post(title="x"))
+        site.db.session.commit()
+
+    with site.app.app_context():
+        asyncio.run(run())
+    assert [row[1] for row in site.posts()] == ["importer"]
+    with pytest.raises(AuditConfigError, match="cannot decorate the generator"):
+
+        @site.audit.context(username="importer")
+        def generate() -> Iterator[int]:
+            yield 1
 
 
 def test_a_reason_keeps_the_logged_in_user(site: Blog) -> None:

@@ -137,7 +137,7 @@ def test_flask_security(notes: Notes) -> None:
         from flask_security import Security, SQLAlchemyUserDatastore, hash_password
         from flask_security.models import fsqla_v3
 
-        fsqla_v3.FsModels.set_db_info(notes.db)
+        fsqla_v3.FsModels.set_db_info(notes.db)  # type: ignore[attr-defined]
 
         class Role(notes.db.Model, fsqla_v3.FsRoleMixin):  # type: ignore[name-defined, misc]
             pass

@@ -159,7 +159,7 @@ def test_a_context_loader_that_fails_or_returns_no_dictionary_fails_the_write(si
         (lambda context: 1 / 0, "context_loader failed: ZeroDivisionError"),
         (lambda context: None, "must return a dictionary"),
     ):
-        site.audit.context_loader(loader)  # type: ignore[type-var, arg-type]
+        site.audit.context_loader(loader)  # type: ignore[type-var]
         with site.app.test_request_context(), pytest.raises(AuditContextError, match=message):
             site.db.session.add(site.Post(title="x"))
             site.db.session.commit()

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import gevent
 import pytest
@@ -46,7 +47,7 @@ def connection_begin_later(site: Blog, title: str) -> None:
 def raw_connection(site: Blog, title: str) -> None:
     raw = site.db.engine.raw_connection()
     try:
-        with raw.cursor() as cursor:
+        with closing(raw.cursor()) as cursor:
             cursor.execute("INSERT INTO post (title) VALUES (%s)", (title,))
         raw.commit()
     finally:
@@ -164,7 +165,7 @@ def test_rollback_to_a_savepoint_typed_as_text(site: Blog) -> None:
 
 def test_rollback_of_a_savepoint_on_the_raw_connection(site: Blog) -> None:
     with site.app.app_context(), site.audit.context(username="alice"), site.db.engine.connect() as connection:
-        with connection.connection.cursor() as cursor:
+        with closing(connection.connection.cursor()) as cursor:
             cursor.execute("SAVEPOINT mine")
             cursor.execute("INSERT INTO post (title) VALUES ('undone')")
             cursor.execute("ROLLBACK TO SAVEPOINT mine")

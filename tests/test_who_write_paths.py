@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -80,18 +81,18 @@ def data_modifying_cte(site: Blog, title: str) -> None:
 
 
 def raw_cursor(site: Blog, title: str) -> None:
-    with site.db.session.connection().connection.cursor() as cursor:
+    with closing(site.db.session.connection().connection.cursor()) as cursor:
         cursor.execute("INSERT INTO post (title) VALUES (%s)", (title,))
 
 
 def raw_executemany(site: Blog, title: str) -> None:
-    with site.db.session.connection().connection.cursor() as cursor:
+    with closing(site.db.session.connection().connection.cursor()) as cursor:
         cursor.executemany("INSERT INTO post (title) VALUES (%s)", [(title,)])
 
 
 def raw_copy(site: Blog, title: str) -> None:
     connection = site.db.session.connection()
-    with connection.connection.cursor() as cursor:
+    with closing(connection.connection.cursor()) as cursor:
         if connection.dialect.driver == "psycopg2":
             cursor.copy_expert("COPY post (title) FROM STDIN", io.StringIO(f"{title}\n"))
         else:
@@ -279,4 +280,4 @@ def _recorded(site: Blog, mark: int) -> list[Recorded]:
         f"JOIN audit_transaction t ON t.id = p.audit_transaction_id WHERE audit_id > {mark} ORDER BY p.audit_id"
     )
     assert all(row[1] == row[4] for row in rows), "the row and its transaction disagree about the user"
-    return [row[:4] for row in rows]  # type: ignore[misc]
+    return [row[:4] for row in rows]

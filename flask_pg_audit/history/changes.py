@@ -12,7 +12,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     FromClause,
-    Lateral,
     MetaData,
     Row,
     Select,
@@ -70,7 +69,7 @@ class Change:
 
     :ivar table: the table's name, with its schema if it has one.
     :ivar operation: ``I``, ``U``, ``D``, ``T`` or ``S``.
-    :ivar at: wall clock of the statement, with time zone.
+    :ivar at: wall clock of the statement, in UTC.
     :ivar username: the row's own where it records one, else the transaction's; ``None`` is nobody.
     :ivar context: what else is known of the transaction.
     """
@@ -150,7 +149,7 @@ def _select_changes(
     )
 
 
-def _previous(audited: AuditedTable, current: FromClause) -> Lateral:
+def _previous(audited: AuditedTable, current: FromClause) -> FromClause:
     """The image before an update: the newest earlier one under the same key, by the index on the key."""
     earlier = audited.audit_table.alias("earlier")
     same_key = [earlier.c[column.key] == current.c[column.key] for column in audited.key_columns]
@@ -193,7 +192,7 @@ def _build_change(audited: AuditedTable, row: Row[Any]) -> Change:
         position=Position(row.audit_transaction_id, row.audit_id),
         table=audited.table.fullname,
         operation=row.audit_operation,
-        at=row.audit_operation_timestamp,
+        at=row.audit_operation_timestamp.astimezone(datetime.timezone.utc),
         username=row.username,
         actor_id=row.actor_id,
         role=row.audit_current_user,

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 
 from flask import has_app_context
 
-from ..context.scope import context_scope
+from ..context.scope import ContextScope
 from ..web.resolve import find_actor
 from ..web.state import get_state
 
@@ -26,13 +25,11 @@ def carry() -> dict[str, str | None]:
     return {"username": actor.username, "actor_id": actor.id, "request_id": request_id}
 
 
-def job_scope(
-    name: str, job_id: str | None, carried: Mapping[str, str | None] | None, runner: str
-) -> AbstractContextManager[None]:
+def job_scope(name: str, job_id: str | None, carried: Mapping[str, str | None] | None, runner: str) -> ContextScope:
     """The audit context of a running job: the job, and the user who caused it.
 
     :param carried: what :func:`carry` returned when the job was queued; without it (a schedule queued it) the user is
         ``<runner>:<name>``, like ``celery:reports.nightly``.
     """
     who = dict(carried) if carried else {"username": f"{runner}:{name}"}
-    return context_scope(job=name, job_id=job_id, **who)
+    return ContextScope({"job": name, "job_id": job_id, **who})

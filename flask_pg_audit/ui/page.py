@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from flask import url_for
 from flask_sqlalchemy import SQLAlchemy
@@ -99,5 +99,6 @@ def _bind(state: AppState, name: str | None) -> str | None:
     return next(iter(state.metadatas))
 
 
-def _url(bind: str | None, **positions: Any) -> str:
-    return url_for("audit.index", bind=bind, **{name: str(position) for name, position in positions.items()})
+def _url(bind: str | None, before: Position | None = None, after: Position | None = None) -> str:
+    # None is left out of the query string; a Position as it is would count as a list.
+    return url_for("audit.index", bind=bind, before=before and str(before), after=after and str(after))

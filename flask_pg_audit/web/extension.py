@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, TypeVar
 
@@ -13,7 +12,7 @@ from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ..context.apply import apply_context
-from ..context.scope import context_scope
+from ..context.scope import ContextScope
 from ..declare.registry import enable
 from ..errors import AuditConfigError
 from ..ui.blueprint import create_blueprint
@@ -114,14 +113,14 @@ class FlaskAudit:
             raise AuditConfigError(f"only PostgreSQL engines can be watched, not {sync_engine.url!r}")
         apply_context(sync_engine, partial(resolve_settings, get_state(app)))
 
-    def context(self, **values: object) -> AbstractContextManager[None]:
+    def context(self, **values: object) -> ContextScope:
         """Say who and why for the code inside the block; also a decorator.
 
         ``username`` and ``actor_id`` replace the logged-in user; everything else, ``reason="…"`` say, is added to
         ``audit_transaction.context``, and fills the declared session setting of that name, if there is one.
         Nests; the outer values come back at the end, after an exception too.
         """
-        return context_scope(**values)
+        return ContextScope(values)
 
 
 def _require_sqlalchemy(app: Flask, db: SQLAlchemy | None) -> SQLAlchemy:
