@@ -11,6 +11,7 @@ from sqlalchemy.schema import CreateIndex, CreateSequence, CreateTable, Executab
 from ..declare.columns import SETTING_KEY
 from ..declare.registry import AuditedTable, audited_tables, transaction_table
 from ..declare.tables import SEQUENCE_NAME
+from ..errors import AuditConfigError
 from .catalog import Installed, InstalledTrigger
 from .name import QualifiedName
 from .render import DIALECT, ident, qualified
@@ -114,7 +115,20 @@ def build_declared(metadata: MetaData, default_schema: str) -> Declared:
     tables = tuple(
         DeclaredTable(audited, build_audit_trigger(audited, default_schema)) for audited in audited_tables(metadata)
     )
+    _check_names_are_distinct(tables)
     return Declared(metadata, build_infrastructure(metadata, default_schema), tables)
+
+
+def _check_names_are_distinct(tables: tuple[DeclaredTable, ...]) -> None:
+    """A convention without %(schema)s may give two tables of one name one function."""
+    owners: dict[QualifiedName, QualifiedName] = {}
+    for table in tables:
+        owner = owners.setdefault(table.trigger.function_name, table.trigger.table)
+        if owner != table.trigger.table:
+            raise AuditConfigError(
+                f"the tables {owner.display} and {table.trigger.table.display} would share the function "
+                f"{table.trigger.function_name.display}; put %(schema)s into the naming convention 'audit.function'"
+            )
 
 
 def plan(declared: Declared, installed: Installed) -> Plan:

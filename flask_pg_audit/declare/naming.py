@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
 from sqlalchemy import MetaData, Table
 
@@ -35,22 +36,24 @@ def audit_trigger_name(table: Table, suffix: str, prefix: str = "") -> str:
 
 def _conventional_name(key: str, table: Table, suffix: str = "", prefix: str = "") -> str:
     convention = _convention(table.metadata, key)
-    try:
-        name = convention % {"table_name": table.name, "schema": table.schema or "public"}
-    except (KeyError, TypeError, ValueError) as error:
-        raise AuditConfigError(
-            f"naming convention {key!r} is {convention!r}, which cannot be filled in ({error}); "
-            "allowed are %(table_name)s and %(schema)s"
-        ) from error
+    name = convention % {"table_name": table.name, "schema": table.schema or "public"}
     return shorten(name, suffix, prefix)
 
 
 def _convention(metadata: MetaData, key: str) -> str:
     conventions: dict[str, object] = dict(metadata.naming_convention)
     convention = conventions.get(key, DEFAULT_CONVENTIONS[key])
-    if not isinstance(convention, str):
-        raise AuditConfigError(f"naming convention {key!r} must be a string, not {convention!r}")
+    if not isinstance(convention, str) or not _CONVENTION.fullmatch(convention):
+        raise AuditConfigError(
+            f"naming convention {key!r} is {convention!r}; it has to be a text with %(table_name)s in it, and "
+            "allowed are %(table_name)s and %(schema)s"
+        )
     return convention
+
+
+#: Text around %(table_name)s, without any other % than those of %(schema)s and %%.
+_PLAIN = r"(?:[^%]|%%|%\((?:schema|table_name)\)s)*"
+_CONVENTION = re.compile(rf"{_PLAIN}%\(table_name\)s{_PLAIN}")
 
 
 def shorten(name: str, suffix: str = "", prefix: str = "") -> str:

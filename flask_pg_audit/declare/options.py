@@ -10,6 +10,7 @@ from sqlalchemy import Column, Table
 from typing_extensions import Unpack
 
 from ..errors import AuditConfigError
+from .naming import MAX_IDENTIFIER_BYTES
 
 OPTIONS_KEY = "audit.options"
 
@@ -133,11 +134,18 @@ def check_setting_name(name: object, where: str) -> None:
             f"{where}: session setting {name!r} is no valid name: PostgreSQL settings take ASCII letters, "
             "digits and underscores and do not start with a digit"
         )
+    if len(name) > MAX_SETTING_LENGTH:
+        raise AuditConfigError(
+            f"{where}: session setting {name!r} is too long: its column audit_{name} may have {MAX_IDENTIFIER_BYTES} "
+            f"characters, so the setting {MAX_SETTING_LENGTH}"
+        )
     if name in RESERVED_SETTINGS:
         raise AuditConfigError(
             f"{where}: session setting {name!r} is reserved; reserved are {', '.join(sorted(RESERVED_SETTINGS))}"
         )
 
+
+MAX_SETTING_LENGTH = MAX_IDENTIFIER_BYTES - len("audit_")
 
 #: Settings that carry the package's own state; see ``database/sql/begin_transaction.sql.jinja``.
 RESERVED_SETTINGS = frozenset({"transaction_id", "transaction_key", "context"})

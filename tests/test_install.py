@@ -1,0 +1,313 @@
+"""Installing and uninstalling: idempotent, transactional, serialised, additive."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from sqlalchemy import Column, Engine, Integer, MetaData, String, Table, Text, create_engine, event
+
+from flask_pg_audit import (
+    AuditConfigError,
+    AuditInstallError,
+    install_audit_triggers,
+    set_session_vars,
+    uninstall_audit_triggers,
+)
+from flask_pg_audit.database.plan import Plan
+from tests.capture import audited_table, column, execute, install, recorded, role, rows, run
+from tests.server import Database
+
+
+def item(**options: Any) -> MetaData:
+    metadata = MetaData()
+    audited_table(metadata, "item", column("id", Integer, primary_key=True), column("name", Text), options=options)
+    return metadata
+
+
+def actions(plan: Plan) -> list[str]:
+    return [str(action) for action in plan.actions]
+
+
+def test_a_second_installation_does_nothing(engine: Engine) -> None:
+    metadata = item()
+    metadata.create_all(engine)
+    assert "create trigger public_item_audit_insert on item (missing)" in actions(
+        install_audit_triggers(metadata, engine)
+    )
+    sent: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda c, cursor, sql, *rest: sent.append(sql))
+    assert install_audit_triggers(metadata, engine).actions == ()
+    assert all(sql.startswith(("SELECT", "WITH")) for sql in sent)
+
+
+def test_audit_tables_are_created_when_missing(engine: Engine) -> None:
+    metadata = item()
+    metadata.tables["item"].create(engine)
+    install_audit_triggers(metadata, engine)
+    run(engine, "INSERT INTO item VALUES (1)")
+    assert recorded(engine, "item", "id") == [("I", 1)]
+    assert rows(engine, "SELECT count(*) FROM pg_indexes WHERE tablename = 'item_audit'") == [(2,)]
+
+
+def test_killed_in_the_middle_nothing_is_half_installed(engine: Engine, database: Database) -> None:
+    metadata = item()
+    metadata.create_all(engine)
+    killer = create_engine(database.url())
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def kill(connection: Any, cursor: Any, sql: str, *rest: Any) -> None:
+        if "TRIGGER public_item_audit_delete" in sql:
+            pid = connection.connection.dbapi_connection.info.backend_pid
+            run(killer, f"SELECT pg_terminate_backend({pid})")
+
+    with pytest.raises(AuditInstallError, match="PostgreSQL refused"):
+        install_audit_triggers(metadata, engine)
+    assert rows(killer, "SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal") == [(0,)]
+    assert rows(killer, "SELECT count(*) FROM pg_proc WHERE prosrc LIKE '%flask_pg_audit%'") == [(0,)]
+    assert len(install_audit_triggers(metadata, killer).actions) == 8
+    killer.dispose()
+
+
+def test_two_at_once_both_succeed_and_one_does_the_work(database: Database) -> None:
+    metadata = item()
+    engines = [create_engine(database.url()) for _ in range(4)]
+    metadata.create_all(engines[0])
+    with ThreadPoolExecutor(4) as threads:
+        plans = list(threads.map(lambda engine: install_audit_triggers(metadata, engine), engines))
+    assert sorted(len(plan.actions) for plan in plans) == [0, 0, 0, 8]
+    for engine in engines:
+        engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"exclude": ["name"]}, ["replace function public_item_audit (outdated)"]),
+        ({"skip_unchanged": False}, ["replace function public_item_audit (outdated)"]),
+        (
+            {"session_settings": [Column("username", String)]},
+            [
+                "add column audit_username to item_audit (session setting)",
+                "replace function public_item_audit (outdated)",
+            ],
+        ),
+        (
+            {"level": "row"},
+            [
+                "replace function public_item_audit (outdated)",
+                "create trigger 00_public_item_audit_row on item (missing)",
+                "drop trigger public_item_audit_delete on item (no longer wanted)",
+                "drop trigger public_item_audit_insert on item (no longer wanted)",
+                "drop trigger public_item_audit_update on item (no longer wanted)",
+            ],
+        ),
+    ],
+)
+def test_changed_options(engine: Engine, options: dict[str, Any], expected: list[str]) -> None:
+    install(engine, item())
+    assert actions(install_audit_triggers(item(**options), engine)) == expected
+    assert install_audit_triggers(item(**options), engine).actions == ()
+    run(engine, "INSERT INTO item VALUES (1, 'a')")
+    assert len(recorded(engine, "item")) == 1
+
+
+@pytest.mark.parametrize(
+    ("damage", "repair"),
+    [
+        (
+            "ALTER TABLE item DISABLE TRIGGER public_item_audit_update",
+            "replace trigger public_item_audit_update on item (disabled)",
+        ),
+        (
+            "ALTER TABLE item ENABLE REPLICA TRIGGER public_item_audit_update",
+            "replace trigger public_item_audit_update on item (disabled)",
+        ),
+        ("DROP TRIGGER public_item_audit_update ON item", "create trigger public_item_audit_update on item (missing)"),
+        ("ALTER FUNCTION public_item_audit() SECURITY INVOKER", "replace function public_item_audit (altered)"),
+        ("ALTER FUNCTION public_item_audit() SET search_path = public", "replace function public_item_audit (altered)"),
+        (
+            "CREATE OR REPLACE FUNCTION public_item_audit() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS "
+            "'BEGIN RETURN NULL; /* was flask_pg_audit */ END'",
+            "replace function public_item_audit (outdated)",
+        ),
+        ("ALTER TABLE item_audit DROP COLUMN name", "add column name to item_audit (missing)"),
+        ("DROP TABLE item_audit", "create table item_audit (missing)"),
+    ],
+)
+def test_damage_is_repaired_and_said(engine: Engine, damage: str, repair: str) -> None:
+    metadata = item()
+    install(engine, metadata)
+    run(engine, damage)
+    assert actions(install_audit_triggers(metadata, engine)) == [repair]
+    run(engine, "INSERT INTO item VALUES (1, 'a')", "UPDATE item SET name = 'b'")
+    assert recorded(engine, "item", "name") == [("I", "a"), ("U", "b")]
+
+
+def test_triggers_that_always_fire_are_left_as_they_are(engine: Engine) -> None:
+    metadata = item()
+    install(engine, metadata)
+    run(engine, "ALTER TABLE item ENABLE ALWAYS TRIGGER public_item_audit_update")
+    assert install_audit_triggers(metadata, engine).actions == ()
+
+
+def test_uninstalling_keeps_the_history(engine: Engine) -> None:
+    metadata = item()
+    install(engine, metadata)
+    run(engine, "INSERT INTO item VALUES (1)")
+    assert len(uninstall_audit_triggers(metadata, engine).actions) == 8
+    run(engine, "INSERT INTO item VALUES (2)")
+    assert recorded(engine, "item", "id") == [("I", 1)]
+    assert rows(engine, "SELECT count(*) FROM pg_proc WHERE prosrc LIKE '%flask_pg_audit%'") == [(0,)]
+    assert uninstall_audit_triggers(metadata, engine).actions == ()
+
+
+def test_two_applications_in_one_database_do_not_uninstall_each_other(engine: Engine) -> None:
+    other = MetaData()
+    audited_table(other, "order", column("id", Integer, primary_key=True))
+    install(engine, item())
+    install(engine, other)
+    uninstall_audit_triggers(item(), engine)
+    run(engine, 'INSERT INTO "order" VALUES (1)')
+    assert recorded(engine, "order") == [("I",)]
+
+
+def test_the_script_installs_the_same_and_is_idempotent(engine: Engine) -> None:
+    metadata = item(session_settings=[Column("username", String, nullable=False)])
+    metadata.tables["item"].create(engine)
+    script = install_audit_triggers(metadata)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        for _ in range(2):
+            execute(connection, script)
+    assert install_audit_triggers(metadata, engine).actions == ()
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        execute(connection, uninstall_audit_triggers(metadata))
+    assert uninstall_audit_triggers(metadata, engine).actions == ()
+
+
+def test_a_connection_in_a_transaction_is_used_and_not_committed(engine: Engine) -> None:
+    metadata = item()
+    metadata.create_all(engine)
+    with engine.connect() as connection:
+        execute(connection, "INSERT INTO item VALUES (1)")
+        install_audit_triggers(metadata, connection)
+        assert connection.in_transaction()
+        connection.rollback()
+    assert rows(engine, "SELECT (SELECT count(*) FROM item), count(*) FROM pg_trigger WHERE NOT tgisinternal") == [
+        (0, 0)
+    ]
+
+
+def test_an_autocommit_connection_is_refused(engine: Engine) -> None:
+    metadata = item()
+    with (
+        engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection,
+        pytest.raises(AuditInstallError, match="AUTOCOMMIT"),
+    ):
+        install_audit_triggers(metadata, connection)
+
+
+def test_another_database_is_refused() -> None:
+    with pytest.raises(AuditConfigError, match=r"needs PostgreSQL; this is sqlite \(sqlite://\)"):
+        install_audit_triggers(item(), create_engine("sqlite://"))
+
+
+@pytest.mark.parametrize(
+    ("prepare", "message"),
+    [
+        ([], "item: the table is declared but not in the database; run your migrations or create_all() first"),
+        (["CREATE TABLE item (id int PRIMARY KEY)"], "item: declared but not in the database: column name"),
+        (
+            [
+                "CREATE TABLE item (id int PRIMARY KEY, name text)",
+                "CREATE FUNCTION public_item_audit() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END'",
+            ],
+            "there is another function called public_item_audit",
+        ),
+        (
+            ["CREATE TABLE item (id int PRIMARY KEY, name text)", "CREATE TABLE item_audit (id int)"],
+            "there is another table called item_audit, which is no audit table",
+        ),
+    ],
+)
+def test_what_stands_in_the_way_is_one_line_and_nothing_is_changed(
+    engine: Engine, prepare: list[str], message: str
+) -> None:
+    run(engine, *prepare)
+    with pytest.raises(AuditInstallError) as error:
+        install_audit_triggers(item(), engine)
+    assert message in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+    assert rows(engine, "SELECT count(*) FROM pg_class WHERE relname LIKE 'audit%'") == [(0,)]
+
+
+@pytest.mark.superuser
+def test_a_missing_privilege_is_one_line(engine: Engine) -> None:
+    item().tables["item"].create(engine)
+    with role(engine, "weak") as weak:
+        weak_engine = create_engine(engine.url.set(username=weak))
+        with pytest.raises(AuditInstallError, match=r"PostgreSQL refused: permission denied.*run the command as"):
+            install_audit_triggers(item(), weak_engine)
+        weak_engine.dispose()
+
+
+def test_a_row_trigger_that_fires_before_ours_is_reported(engine: Engine) -> None:
+    metadata = item(level="row")
+    install(engine, metadata)
+    run(
+        engine,
+        "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+        'CREATE TRIGGER "!first" AFTER INSERT ON item FOR EACH ROW EXECUTE FUNCTION f()',
+    )
+    [problem] = install_audit_triggers(metadata, engine).problems
+    assert "the trigger !first fires before 00_public_item_audit_row" in str(problem)
+
+
+def test_tables_of_a_tenants_search_path(database: Database, engine: Engine) -> None:
+    run(engine, "CREATE SCHEMA tenant")
+    tenant = create_engine(database.url(), connect_args={"options": "-csearch_path=tenant"})
+    metadata = item()
+    install(tenant, metadata)
+    run(engine, "INSERT INTO tenant.item VALUES (1)")
+    assert rows(engine, "SELECT count(*) FROM tenant.item_audit, tenant.audit_transaction") == [(1,)]
+    assert install_audit_triggers(metadata, tenant).actions == ()
+    tenant.dispose()
+
+
+def test_tables_of_several_schemas(engine: Engine) -> None:
+    run(engine, 'CREATE SCHEMA "my.shop"', "CREATE SCHEMA history")
+    metadata = MetaData()
+    setting = Column("username", String)
+    shop = audited_table(
+        metadata,
+        "item",
+        column("id", Integer, primary_key=True),
+        schema="my.shop",
+        options={"schema_name": "history", "session_settings": [setting]},
+    )
+    audited_table(metadata, "item", column("id", Integer, primary_key=True))
+    install(engine, metadata)
+    with engine.begin() as connection:
+        set_session_vars(connection, username="alice")
+        connection.execute(shop.insert().values(id=1))
+    assert rows(engine, "SELECT id, audit_username FROM history.item_audit") == [(1, "alice")]
+    assert rows(engine, "SELECT count(*) FROM item_audit") == [(0,)]
+
+
+def test_an_installation_picks_up_tables_declared_before(engine: Engine) -> None:
+    metadata = MetaData()
+    table = Table("early", metadata, Column("id", Integer, primary_key=True))
+    table.info["audit.options"] = {"enabled": True}
+    metadata.create_all(engine)
+    install_audit_triggers(metadata, engine)
+    run(engine, "INSERT INTO early VALUES (1)")
+    assert recorded(engine, "early") == [("I",)]
+
+
+def test_tables_that_would_share_a_function_are_refused(engine: Engine) -> None:
+    metadata = MetaData(naming_convention={"audit.function": "%(table_name)s_audit"})
+    for schema in (None, "shop"):
+        audited_table(metadata, "item", column("id", Integer, primary_key=True), schema=schema)
+    with pytest.raises(AuditConfigError, match="item and shop.item would share the function item_audit"):
+        install_audit_triggers(metadata, engine)
