@@ -312,11 +312,8 @@ def test_t15_ids_that_last_are_sequences(engine: Engine) -> None:
     item_table(engine)
     run(engine, *(f"INSERT INTO item VALUES ({number})" for number in range(3)))
     assert rows(engine, "SELECT id FROM audit_transaction ORDER BY id") == [(1,), (2,), (3,)]
-    assert (
-        rows(
-            engine,
-            "SELECT attname FROM pg_attribute WHERE attrelid IN ('item_audit'::regclass, 'audit_transaction'::regclass) "
-            "AND attnum > 0 AND atttypid IN ('oid'::regtype, 'xid'::regtype, 'xid8'::regtype, 'regclass'::regtype)",
-        )
-        == []
+    fleeting = (
+        "SELECT attname FROM pg_attribute WHERE attrelid IN ('item_audit'::regclass, 'audit_transaction'::regclass) "
+        "AND attnum > 0 AND atttypid IN ('oid'::regtype, 'xid'::regtype, 'xid8'::regtype, 'regclass'::regtype)"
     )
+    assert rows(engine, fleeting) == []
