@@ -1,0 +1,9 @@
+"""Sphinx configuration."""
+
+project = "flask_pg_audit"
+author = "the flask-pg-audit authors"
+copyright = "2026, the flask-pg-audit authors"
+extensions = ["myst_parser"]
+html_theme = "furo"
+myst_heading_anchors = 3
+exclude_patterns = ["_build"]
