@@ -66,7 +66,7 @@ def test_configuration_keys(field: object) -> None:
     assert f":ivar {name}:" in (AuditConfig.__doc__ or "")
 
 
-@pytest.mark.parametrize(("command", "option"), commands())
+@pytest.mark.parametrize(("command", "option"), list(commands()))
 def test_commands_and_their_options(command: str, option: str) -> None:
     section = page("commands").split(f"## flask audit {command}\n")[1].split("\n## ")[0]
     assert option in section

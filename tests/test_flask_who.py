@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
-from flask import g
+from flask import g, request
 from sqlalchemy import insert, text
 
 from flask_pg_audit import Actor, AuditConfigError, AuditContextError
@@ -96,6 +96,17 @@ def test_the_actor_loader_replaces_every_other_way(site: Blog) -> None:
 
     site.app.test_client().post("/signup/alice")
     assert site.posts() == [("hello", "robot", "r2")]
+
+
+def test_the_actor_loader_is_not_asked_outside_of_requests(site: Blog) -> None:
+    @site.audit.actor_loader
+    def load() -> str:
+        return request.headers["X-User"]
+
+    with site.app.app_context():
+        site.db.session.add(site.Post(title="x"))
+        site.db.session.commit()
+    assert site.posts() == [("x", None, None)]
 
 
 def test_an_exception_in_the_actor_loader_fails_the_write(site: Blog) -> None:

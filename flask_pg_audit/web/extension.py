@@ -68,8 +68,8 @@ class FlaskAudit:
     def actor_loader(self, function: ActorLoader) -> ActorLoader:
         """Register the function that returns who is logged in: a user object, a name, an ``Actor``, or ``None``.
 
-        It is called before each write, so it should be cheap, and it must not write. It replaces Flask-Login and
-        ``g.user``.
+        It is called in requests only, before each write, so it should be cheap, and it must not write. It replaces
+        Flask-Login, ``g.user`` and whatever else is looked at. Outside of requests use :meth:`context`.
         """
         self._callbacks.actor_loader = function
         return function

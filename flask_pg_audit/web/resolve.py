@@ -98,8 +98,9 @@ def _load_user(state: AuditState) -> object:
     if not has_app_context():
         return None
     app = current_app._get_current_object()  # type: ignore[attr-defined]
-    loader = state.callbacks.actor_loader or (lambda: find_user(app, state.config.trust_basic_auth))
-    user = _call(state, loader, "finding out who is logged in")
+    loader = state.callbacks.actor_loader if has_request_context() else None
+    find = loader or (lambda: find_user(app, state.config.trust_basic_auth))
+    user = _call(state, find, "finding out who is logged in")
     return None if user == "" else user
 
 
