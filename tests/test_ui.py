@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import create_engine, text
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import Column, String, create_engine, event, text
 
-from flask_pg_audit import Access, AuditConfigError
+from flask_pg_audit import Access, AuditConfigError, FlaskAudit, install_audit_triggers
 from flask_pg_audit.ui.text import visible
-from tests.blog import Blog, blog
+from tests.blog import Blog, blog, other_table
 from tests.server import Database
 
 
@@ -221,3 +224,186 @@ def test_reading_the_log_leaves_the_requests_session_alone(site: Blog, client: F
 
 def test_visible() -> None:
     assert visible("a\u202eb\u200d\x00\n\tö💥") == "a⟨U+202E⟩b⟨U+200D⟩⟨U+0000⟩\n\tö💥"
+
+
+def record(site: Blog, setting: str, value: str) -> None:
+    """A change made by somebody who sends SQL and sets what they like."""
+    engine = create_engine(site.app.config["SQLALCHEMY_DATABASE_URI"])
+    with engine.begin() as connection:
+        connection.execute(text(f"SELECT set_config(:setting, {value}, true)"), {"setting": setting})
+        connection.execute(text("INSERT INTO post (title) VALUES ('x')"))
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("audit.username", "repeat('u', 1000000)"),
+        ("audit.actor_id", "repeat('u', 1000000)"),
+        ("audit.context", "'{\"path\": \"' || repeat('p', 1000000) || '\"}'"),
+        ("audit.context", "'{\"path\": \"' || repeat('p', 15000) || '\"}'"),
+        ("audit.context", "'[1]'"),
+        ("audit.context", "repeat('[', 3000) || repeat(']', 3000)"),
+        ("audit.context", "'{\"path\": ' || repeat('9', 5000) || '}'"),
+        ("audit.context", '\'{"path": {"a": [1]}, "method": null}\''),
+    ],
+)
+def test_nobody_can_make_the_page_unreadable(site: Blog, client: FlaskClient, setting: str, value: str) -> None:
+    record(site, setting, value)
+    answer = client.get("/audit/")
+    assert answer.status_code == 200
+    assert len(answer.text) < 5_000
+
+
+def test_request_role_and_reason_are_shown(site: Blog, client: FlaskClient) -> None:
+    with site.audit.context(reason="a customer called"):
+        client.post("/signup/alice")
+    [(role,)] = site.rows("SELECT DISTINCT audit_current_user FROM post_audit")
+    change = client.get("/audit/").text.split("<article")[1]
+    assert "endpoint <bdi>signup</bdi>" in change
+    assert "“<bdi>a customer called</bdi>”" in change
+    assert f"database role <bdi>{role}</bdi>" in change
+
+
+def test_the_log_says_once_how_to_open_the_page(database: Database, caplog: pytest.LogCaptureFixture) -> None:
+    with blog(database.url(), install=False) as site:
+        for _ in range(3):
+            site.app.test_client().get("/audit/")
+    assert caplog.text.count("access_loader") == 1
+
+
+def test_a_hosts_templates_cannot_break_or_open_the_page(site: Blog, client: FlaskClient) -> None:
+    app = site.app
+    app.context_processor(lambda: {"page": None, "url_for": None, "change": None})
+    app.jinja_env.autoescape = False
+    app.jinja_env.block_start_string, app.jinja_env.block_end_string = "<%", "%>"
+    app.jinja_env.line_statement_prefix = "#"
+    execute(site, "INSERT INTO post (title) VALUES ('<script>alert(1)</script>')")
+    answer = client.get("/audit/")
+    assert answer.status_code == 200
+    assert "&lt;script&gt;" in answer.text and "<script" not in answer.text
+    assert "fpa_visible" not in app.jinja_env.filters
+
+
+def test_a_hosts_context_processor_that_fails_is_left_out(
+    site: Blog, client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    @site.app.context_processor
+    def broken() -> dict[str, object]:
+        raise RuntimeError("the host's own")
+
+    assert client.get("/audit/").status_code == 200
+    assert client.get("/audit/?before=x").status_code == 400
+    assert "the host's own" in caplog.text
+
+
+def test_links_lead_somewhere(site: Blog, client: FlaskClient) -> None:
+    """Also from an address that somebody made up, or whose changes are pruned."""
+    execute(site, "INSERT INTO post (title) VALUES ('x')")
+    for url, shown in (("/audit/?before=999999999.1", True), ("/audit/?after=0.0", True), ("/audit/?after=9.9", False)):
+        page = client.get(url).text
+        assert ("<article" in page) is shown
+        assert 'rel="prev"' not in page and 'rel="next"' not in page
+        assert '<a href="/audit/">Newest</a>' in page
+        assert "Nothing has been recorded" not in page
+
+
+def test_numbers_may_be_as_large_as_the_database_has_them(site: Blog, client: FlaskClient) -> None:
+    execute(
+        site,
+        "ALTER TABLE audit_transaction ALTER id RESTART 9000000000000000000",
+        "INSERT INTO post (title) SELECT 't100' FROM generate_series(1, 7)",
+    )
+    assert [len(titles) for _, titles in follow(client, "next", "/audit/")] == [5, 2]
+
+
+def test_an_unreadable_table_is_explained(site: Blog, client: FlaskClient) -> None:
+    role = f"reader_{site.app.config['SQLALCHEMY_DATABASE_URI'].database}"
+    execute(site, f"CREATE ROLE {role} NOLOGIN")
+    try:
+        with site.app.app_context():
+            engine = site.db.engine
+            engine.dispose()
+
+        @event.listens_for(engine, "connect")
+        def become_reader(dbapi_connection: Any, record: object) -> None:
+            with dbapi_connection.cursor() as cursor:
+                cursor.execute(f"SET ROLE {role}")
+            dbapi_connection.commit()
+
+        answer = client.get("/audit/")
+        assert answer.status_code == 503
+        assert "Grant it SELECT" in answer.text
+    finally:
+        execute(site, f"DROP ROLE {role}")
+
+
+def test_a_pool_that_is_used_up_is_explained(site: Blog, client: FlaskClient) -> None:
+    """The blog has one connection, and the rule keeps it."""
+    site.audit.access_loader(lambda: site.db.session.scalar(text("SELECT true")))
+    answer = client.get("/audit/")
+    assert answer.status_code == 503
+    assert "No database connection was free" in answer.text
+
+
+def test_an_engine_in_autocommit_mode_is_read_in_a_transaction_all_the_same(database: Database) -> None:
+    options = {"isolation_level": "AUTOCOMMIT", "pool_size": 1, "max_overflow": 0}
+    with blog(database.url(), install=False, pool=options) as site:
+        with site.app.app_context():
+            install_audit_triggers(site.db.metadata, site.db.engine.execution_options(isolation_level="READ COMMITTED"))
+        site.audit.access_loader(lambda: True)
+        client = site.app.test_client()
+        client.post("/posts?title=before")
+        assert "before" in client.get("/audit/").text
+        client.post("/posts?title=after")
+        assert "after" in client.get("/audit/").text
+
+
+def test_databases_are_shown_one_at_a_time(database: Database) -> None:
+    name = "other <b>"
+    app, db = Flask(__name__), SQLAlchemy()
+    app.config.update(SQLALCHEMY_DATABASE_URI=database.url(), SQLALCHEMY_BINDS={name: database.url()})
+    db.init_app(app)
+    other_table(db.metadata, "here")
+    with app.app_context():
+        other_table(db.metadatas[name], "there")
+    FlaskAudit(app, db).access_loader(lambda: True)
+    with app.app_context():
+        db.create_all()
+        for key, metadata in db.metadatas.items():
+            install_audit_triggers(metadata, db.engines[key])
+        with db.engine.begin() as connection:
+            for table in ("here", "there"):
+                connection.execute(text(f"INSERT INTO {table} VALUES (1), (2)"))
+    client = app.test_client()
+    default = client.get("/audit/").text
+    second = client.get("/audit/", query_string={"bind": name}).text
+    with app.app_context():
+        for engine in db.engines.values():
+            engine.dispose()
+    assert "<bdi>here</bdi>" in default and "<bdi>there</bdi>" not in default
+    assert "<bdi>there</bdi>" in second and "<bdi>here</bdi>" not in second
+    assert "other &lt;b&gt;" in default and "<b>" not in default
+    assert default.count('aria-current="page"') == second.count('aria-current="page"') == 1
+
+
+def test_a_row_is_open_unless_it_is_wide(database: Database) -> None:
+    app, db = Flask(__name__), SQLAlchemy()
+    app.config.update(SQLALCHEMY_DATABASE_URI=database.url())
+    db.init_app(app)
+    for name, number in (("narrow", 3), ("wide", 100)):
+        other_table(db.metadata, name)
+        for column in range(number):
+            db.metadata.tables[name].append_column(Column(f"c{column}", String))
+    FlaskAudit(app, db).access_loader(lambda: True)
+    with app.app_context():
+        db.create_all()
+        install_audit_triggers(db.metadata, db.engine)
+        with db.engine.begin() as connection:
+            connection.execute(text("INSERT INTO narrow (id) VALUES (1)"))
+            connection.execute(text("INSERT INTO wide (id) VALUES (1)"))
+        wide, narrow = app.test_client().get("/audit/").text.split("<article")[1:]
+        db.engine.dispose()
+    assert '<details class="fpa-row" open>' in narrow
+    assert '<details class="fpa-row">' in wide
+    assert "41 more columns are not shown here." in wide

@@ -40,7 +40,8 @@ def address(database: Database) -> Iterator[str]:
 def test_the_page_keeps_its_own_policy_and_fits(page: Page, address: str, width: int) -> None:
     complaints: list[str] = []
     requests: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text))
+    page.on("console", lambda message: complaints.append(f"{message.text} {message.location['url']}"))
+    page.route("**/favicon.ico", lambda route: route.fulfill(status=204))  # browsers ask the host for one
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("request", lambda request: requests.append(request.url))
     page.set_viewport_size({"width": width, "height": 800})

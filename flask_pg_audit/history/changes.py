@@ -9,25 +9,30 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
+    Boolean,
     ColumnElement,
     Connection,
     FromClause,
+    LargeBinary,
     MetaData,
     Row,
     Select,
     Text,
     and_,
     cast,
+    collate,
     func,
     literal,
-    null,
     select,
     tuple_,
 )
 from sqlalchemy.dialects.postgresql import array
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from ..declare.columns import OPERATION_LABELS
 from ..declare.registry import AuditedTable, audited_tables, transaction_table
+from .context import MAX_CONTEXT_LENGTH, parse_context
 from .feed import Position
 
 
@@ -70,8 +75,9 @@ class Change:
     :ivar table: the table's name, with its schema if it has one.
     :ivar operation: ``I``, ``U``, ``D``, ``T`` or ``S``.
     :ivar at: wall clock of the statement, in UTC.
-    :ivar username: the row's own where it records one, else the transaction's; ``None`` is nobody.
-    :ivar context: what else is known of the transaction.
+    :ivar username: the row's own where it records one, else the transaction's; ``None`` is nobody. Like ``actor_id``
+        and ``application_name`` it is cut where values are, with ``…`` at its end then.
+    :ivar context: what else is known of the transaction; empty when that is too long, or no JSON object.
     """
 
     position: Position
@@ -108,14 +114,14 @@ def read_changes(
     by_table: dict[str, list[Position]] = defaultdict(list)
     for key, position in wanted:
         by_table[key].append(position)
-    found: dict[Position, Change] = {}
+    found: dict[tuple[str, Position], Change] = {}
     for audited in audited_tables(metadata):
         positions = by_table.get(audited.table.key)
         if positions:
             for row in connection.execute(_select_changes(audited, metadata, positions, max_length)):
-                change = _build_change(audited, row)
-                found[change.position] = change
-    return [found[position] for _, position in wanted if position in found]
+                change = _build_change(audited, row, max_length)
+                found[audited.table.key, change.position] = change
+    return [found[place] for place in wanted if place in found]
 
 
 def _select_changes(
@@ -123,24 +129,23 @@ def _select_changes(
 ) -> Select[Any]:
     current, transaction = audited.audit_table.alias("current"), transaction_table(metadata).alias("transaction")
     previous = _previous(audited, current)
-    own_username = current.c.get("audit_username", null())
+    own_username = [cast(current.c[s.column_name], Text) for s in audited.settings if s.name == "username"]
     return (
         select(
             current.c.audit_transaction_id,
             current.c.audit_id,
             current.c.audit_operation,
             current.c.audit_operation_timestamp,
-            func.coalesce(cast(own_username, Text), transaction.c.username).label("username"),
-            transaction.c.actor_id,
+            func.left(func.coalesce(*own_username, transaction.c.username), max_length + 1).label("username"),
+            func.left(transaction.c.actor_id, max_length + 1).label("actor_id"),
             current.c.audit_current_user,
-            transaction.c.application_name,
-            transaction.c.context,
-            previous.c.audit_id.is_not(None).label("has_previous"),
+            func.left(transaction.c.application_name, max_length + 1).label("application_name"),
+            func.left(cast(transaction.c.context, Text), MAX_CONTEXT_LENGTH + 1).label("context"),
+            # After a delete comes an insert: before an update it means that changes went unrecorded in between.
+            func.coalesce(previous.c.audit_operation != "D", False).label("has_previous"),
             *_texts(audited, current, "new", max_length),
             *_texts(audited, previous, "old", max_length),
-            _array(
-                [_text(audited, current, c).is_distinct_from(_text(audited, previous, c)) for c in _names(audited)]
-            ).label("changed"),
+            _array([_differ(current.c[c], previous.c[c]) for c in _names(audited)], Boolean()).label("changed"),
         )
         .select_from(current)
         .outerjoin(transaction, transaction.c.id == current.c.audit_transaction_id)
@@ -168,36 +173,63 @@ def _names(audited: AuditedTable) -> list[str]:
     return [column.key for column in audited.image_columns]
 
 
-def _text(audited: AuditedTable, images: FromClause, key: str) -> ColumnElement[str]:
-    return cast(images.c[key], Text)
-
-
 def _texts(
     audited: AuditedTable, images: FromClause, label: str, max_length: int
 ) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
     """The values and their lengths as two arrays: a table may have more columns than a query may return."""
-    texts = [_text(audited, images, key) for key in _names(audited)]
+    values = [images.c[key] for key in _names(audited)]
     return (
-        _array([func.left(text, max_length) for text in texts]).label(f"{label}_texts"),
-        _array([func.length(text) for text in texts]).label(f"{label}_lengths"),
+        _array([_head(value, max_length) for value in values], Text()).label(f"{label}_texts"),
+        _array([_length(value) for value in values], BigInteger()).label(f"{label}_lengths"),
     )
 
 
-def _array(elements: list[ColumnElement[Any]]) -> ColumnElement[Any]:
-    return array(elements)
+def _head(value: ColumnElement[Any], max_length: int) -> ColumnElement[str]:
+    # Written as text, bytes double: half a gigabyte of them would be more than a text can hold.
+    part = func.substring(value, 1, max_length, type_=value.type) if _is_binary(value) else value
+    return func.left(cast(part, Text), max_length)
 
 
-def _build_change(audited: AuditedTable, row: Row[Any]) -> Change:
+def _length(value: ColumnElement[Any]) -> ColumnElement[int]:
+    if _is_binary(value):
+        return 2 + 2 * cast(func.octet_length(value), BigInteger)  # as it is written: \\x00ff
+    return func.length(cast(value, Text))
+
+
+def _differ(now: ColumnElement[Any], then: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Whether two values are written differently: json, xml and point have no equality (trap T7).
+
+    Byte by byte, since a column's own collation may hold different texts for equal.
+    """
+    if _is_binary(now):
+        return now.is_distinct_from(then)
+    return collate(cast(now, Text), "C").is_distinct_from(collate(cast(then, Text), "C"))
+
+
+def _is_binary(value: ColumnElement[Any]) -> bool:
+    type_ = value.type
+    return isinstance(type_.impl_instance if isinstance(type_, TypeDecorator) else type_, LargeBinary)
+
+
+def _array(elements: list[ColumnElement[Any]], type_: TypeEngine[Any]) -> ColumnElement[Any]:
+    return array(elements, type_=type_)  # the type is for an array of no elements: every column may be excluded
+
+
+def _shorten(text: str | None, max_length: int) -> str | None:
+    return f"{text[:max_length]}…" if text is not None and len(text) > max_length else text
+
+
+def _build_change(audited: AuditedTable, row: Row[Any], max_length: int) -> Change:
     return Change(
         position=Position(row.audit_transaction_id, row.audit_id),
         table=audited.table.fullname,
         operation=row.audit_operation,
         at=row.audit_operation_timestamp.astimezone(datetime.timezone.utc),
-        username=row.username,
-        actor_id=row.actor_id,
+        username=_shorten(row.username, max_length),
+        actor_id=_shorten(row.actor_id, max_length),
         role=row.audit_current_user,
-        application_name=row.application_name,
-        context=row.context or {},
+        application_name=_shorten(row.application_name, max_length),
+        context=parse_context(row.context),
         fields=tuple(_build_fields(audited, row)),
     )
 

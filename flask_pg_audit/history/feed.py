@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, MetaData, Select, Table, literal, select, tuple_, union_all
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    MetaData,
+    Select,
+    Table,
+    Text,
+    Tuple,
+    literal,
+    select,
+    tuple_,
+    union_all,
+)
 
 from ..declare.registry import audited_tables
+from ..errors import AuditConfigError
+
+_TOKEN = re.compile(r"(-?[0-9]{1,19})\.(-?[0-9]{1,19})")
+_BIGINT = range(-(2**63), 2**63)
 
 
 class Position(NamedTuple):
@@ -27,11 +44,10 @@ class Position(NamedTuple):
 
         :raises ValueError: the token is not of that form, or a number does not fit into a ``bigint``.
         """
-        transaction_id, dot, audit_id = token.partition(".")
-        numbers = (transaction_id, audit_id)
-        if not dot or not all(number.isascii() and number.isdigit() and len(number) <= 18 for number in numbers):
+        match = _TOKEN.fullmatch(token)
+        if match is None or not all(int(number) in _BIGINT for number in match.groups()):
             raise ValueError(f"{token!r} is no position in the log; it has to look like 12.345")
-        return cls(int(transaction_id), int(audit_id))
+        return cls(*map(int, match.groups()))
 
 
 def feed(
@@ -41,23 +57,32 @@ def feed(
 
     With ``before`` the next older changes, newest first; with ``after`` the next newer ones, **oldest first**. Each
     audit table is read through its primary key and for no more than ``limit`` rows, whatever the length of the history.
+
+    :raises AuditConfigError: no table of ``metadata`` is audited.
     """
-    pages = [
-        _page_of(audited.table.key, audited.audit_table, before, after, limit) for audited in audited_tables(metadata)
-    ]
+    tables = audited_tables(metadata)
+    if not tables:
+        raise AuditConfigError("no table of this MetaData is audited, so there is no history to read")
+    pages = [_page_of(audited.table.key, audited.audit_table, before, after, limit) for audited in tables]
     merged = union_all(*(page.subquery().select() for page in pages)).subquery("feed")
     order = (merged.c.audit_transaction_id, merged.c.audit_id)
     return select(merged).order_by(*_directed(order, after)).limit(limit)
 
 
 def _page_of(key: str, audit_table: Table, before: Position | None, after: Position | None, limit: int) -> Select[Any]:
-    columns = (audit_table.c.audit_transaction_id, audit_table.c.audit_id)
-    page = select(literal(key).label("table_key"), *columns)
+    # An alias of ours: whatever the table is called, it hides nothing and is hidden by nothing.
+    changes = audit_table.alias("changes")
+    columns = (changes.c.audit_transaction_id, changes.c.audit_id)
+    page = select(literal(key, Text).label("table_key"), *columns)
     if before is not None:
-        page = page.where(tuple_(*columns) < tuple_(*before))
+        page = page.where(tuple_(*columns) < _bound(before))
     if after is not None:
-        page = page.where(tuple_(*columns) > tuple_(*after))
+        page = page.where(tuple_(*columns) > _bound(after))
     return page.order_by(*_directed(columns, after)).limit(limit)
+
+
+def _bound(position: Position) -> Tuple:
+    return tuple_(*(literal(number, BigInteger) for number in position))
 
 
 def _directed(columns: tuple[ColumnElement[Any], ...], after: Position | None) -> list[ColumnElement[Any]]:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from flask import url_for
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import MetaData
+from sqlalchemy import Connection, MetaData
 from werkzeug.exceptions import BadRequest
 
 from ..history.changes import Change, read_changes
@@ -35,6 +35,7 @@ class AppState(Protocol):
 class Page:
     """Changes, newest first, and the way to newer and older ones.
 
+    :ivar is_newest: no place was asked for, so the page begins with the newest change.
     :ivar bind: the bind they are from; ``None`` is the default one.
     :ivar binds: all binds with audited tables, each with the URL of its newest page.
     """
@@ -43,6 +44,7 @@ class Page:
     newer_url: str | None
     older_url: str | None
     newest_url: str
+    is_newest: bool
     bind: str | None
     binds: Mapping[str | None, str]
 
@@ -50,7 +52,8 @@ class Page:
 def read_page(state: AppState, arguments: Mapping[str, str]) -> Page:
     """Read the page that the query string's ``before``, ``after`` and ``bind`` ask for.
 
-    Reads on a connection of its own, in a read-only transaction, so that nothing of the request's session is touched.
+    Reads on a connection of its own, so that nothing of the request's session is touched, in a transaction that cannot
+    write and sees one moment, also where the app's engine is in AUTOCOMMIT mode.
 
     :raises werkzeug.exceptions.BadRequest: an argument makes no sense.
     """
@@ -59,24 +62,43 @@ def read_page(state: AppState, arguments: Mapping[str, str]) -> Page:
         raise BadRequest("Give before or after, not both.")
     bind = _bind(state, arguments.get("bind"))
     metadata, size = state.metadatas[bind], state.config.page_size
-    with state.db.engines[bind].connect().execution_options(postgresql_readonly=True) as connection:
-        # One more than fits tells whether there is a further page.
+    with state.db.engines[bind].connect() as connection:
+        connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        # One more than fits tells whether there is a further page in the direction of reading.
         rows = connection.execute(feed(metadata, before=before, after=after, limit=size + 1)).all()
         places = [(row.table_key, Position(row.audit_transaction_id, row.audit_id)) for row in rows[:size]]
         if after is not None:
             places.reverse()
         changes = tuple(read_changes(connection, metadata, places))
-    has_more = len(rows) > size
-    has_newer = has_more if after is not None else before is not None
-    has_older = after is not None or has_more
+        ahead = len(rows) > size
+        back = _has_changes_behind(connection, metadata, changes, before, after)
+    has_newer, has_older = (ahead, back) if after is not None else (back, ahead)
     return Page(
         changes,
         newer_url=_url(bind, after=changes[0].position) if changes and has_newer else None,
         older_url=_url(bind, before=changes[-1].position) if changes and has_older else None,
         newest_url=_url(bind),
+        is_newest=before is None and after is None,
         bind=bind,
         binds={key: _url(key) for key in state.metadatas},
     )
+
+
+def _has_changes_behind(
+    connection: Connection,
+    metadata: MetaData,
+    changes: tuple[Change, ...],
+    before: Position | None,
+    after: Position | None,
+) -> bool:
+    """Whether there is anything where the reader comes from: it may be pruned, and an address may be made up."""
+    if not changes or (before is None and after is None):
+        return False
+    if after is None:
+        statement = feed(metadata, after=changes[0].position, limit=1)
+    else:
+        statement = feed(metadata, before=changes[-1].position, limit=1)
+    return connection.execute(statement).first() is not None
 
 
 def _position(arguments: Mapping[str, str], name: str) -> Position | None:

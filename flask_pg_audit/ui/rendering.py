@@ -1,0 +1,54 @@
+"""Rendering our templates in somebody else's app."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import current_app, url_for
+from jinja2 import Environment
+
+from .state import get_ui_state
+from .text import visible
+
+#: A host may have changed any of this for its own templates; ours rely on it, on the escaping above all.
+_EXPECTED: Mapping[str, Any] = {
+    "block_start_string": "{%",
+    "block_end_string": "%}",
+    "variable_start_string": "{{",
+    "variable_end_string": "}}",
+    "comment_start_string": "{#",
+    "comment_end_string": "#}",
+    "line_statement_prefix": None,
+    "line_comment_prefix": None,
+    "finalize": None,
+    "autoescape": True,
+}
+
+
+def render_page(template: str, **values: object) -> str:
+    """Render ``flask_pg_audit/<template>``, the host's own if it has one of that name.
+
+    The host's context processors are asked, since a template of its own may need them; but what they give never
+    replaces what the page is told, and when one fails, that is logged and the page is shown without them.
+    """
+    page = {"url_for": url_for, **values}
+    return _environment().get_template(f"flask_pg_audit/{template}").render({**_host_values(), **page})
+
+
+def _host_values() -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    try:
+        current_app.update_template_context(values)
+    except Exception:
+        current_app.logger.exception("a template context processor failed; the audit log is shown without any")
+    return values
+
+
+def _environment() -> Environment:
+    state = get_ui_state()
+    if state.environment is None:
+        environment = current_app.jinja_env.overlay(**_EXPECTED)
+        environment.filters = {**environment.filters, "fpa_visible": visible}  # the host's own stay as they are
+        state.environment = environment
+    return state.environment
