@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import Column, Integer, MetaData, Table
+from sqlalchemy import Column, DateTime, Integer, MetaData, NullPool, String, Table
 
 import flask_pg_audit
-from flask_pg_audit import AuditConfigError, FlaskAudit, audited
+from flask_pg_audit import AuditConfigError, AuditContextError, FlaskAudit, audited
 from tests.blog import blog
 from tests.server import Database
 
@@ -118,6 +119,31 @@ def test_a_tables_own_username_setting_wins() -> None:
     Table("thing", db.metadata, Column("id", Integer, primary_key=True), info=audited(session_settings=[own]))
     FlaskAudit(make_app(db), db)
     assert isinstance(db.metadata.tables["thing_audit"].c.audit_username.type, Integer)
+
+
+def test_app_wide_and_per_table_settings_combine(database: Database) -> None:
+    db = SQLAlchemy()
+    app = make_app(db, SQLALCHEMY_DATABASE_URI=database.url(), SQLALCHEMY_ENGINE_OPTIONS={"poolclass": NullPool})
+    settings = [Column("terminal", String), Column("since", DateTime(timezone=True), nullable=False)]
+    Table("plain", db.metadata, Column("id", Integer, primary_key=True), info=audited())
+    Table("sale", db.metadata, Column("id", Integer, primary_key=True), info=audited(session_settings=settings))
+    audit = FlaskAudit(app, db)
+    since = datetime.datetime(2026, 1, 2, tzinfo=datetime.timezone.utc)
+    with app.app_context():
+        db.create_all()
+        app.test_cli_runner().invoke(args=["audit", "install"])
+        with audit.context(username="alice", terminal="till 1", since=since), db.engine.begin() as connection:
+            for name in ("plain", "sale"):
+                connection.execute(db.metadata.tables[name].insert().values(id=1))
+        with pytest.raises(AuditContextError, match=r'"audit\.since" is not set'), db.engine.begin() as connection:
+            connection.execute(db.metadata.tables["sale"].insert().values(id=2))
+        with db.engine.connect() as connection:
+            sale = connection.execute(db.metadata.tables["sale_audit"].select()).mappings().one()
+            plain = connection.execute(db.metadata.tables["plain_audit"].select()).mappings().one()
+            [context] = connection.execute(db.metadata.tables["audit_transaction"].select()).mappings()
+    assert (sale["audit_username"], sale["audit_terminal"], sale["audit_since"]) == ("alice", "till 1", since)
+    assert plain["audit_username"] == "alice"
+    assert context["context"] == {"terminal": "till 1", "since": since.isoformat()}
 
 
 def test_the_pages_can_be_left_out() -> None:

@@ -7,11 +7,12 @@ import contextvars
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from typing import Any
 
 import gevent
 import pytest
 from flask_login import login_user
-from sqlalchemy import Connection, create_engine, insert, select, text
+from sqlalchemy import Connection, create_engine, func, insert, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
@@ -135,6 +136,39 @@ def _left_behind(site: Blog) -> str:
     """What the pooled connection still says about the user."""
     with site.app.app_context(), site.db.engine.connect() as connection:
         return connection.scalar(select(text("current_setting('audit.username', true)"))) or ""
+
+
+def test_a_pipeline_of_psycopg(database: Database) -> None:
+    with blog(database.url("psycopg")) as site, site.app.app_context(), site.audit.context(username="alice"):
+        raw = site.db.engine.raw_connection()
+        driver: Any = raw.driver_connection
+        with driver.pipeline(), closing(raw.cursor()) as cursor:
+            for number in range(3):
+                cursor.execute("INSERT INTO post (title) VALUES (%s)", (str(number),))
+        raw.commit()
+        driver.autocommit = True
+        with (
+            pytest.raises(AuditContextError, match="pipeline that might write cannot be used on an AUTOCOMMIT"),
+            driver.pipeline(),
+            closing(raw.cursor()) as cursor,
+        ):
+            cursor.execute("INSERT INTO post (title) VALUES ('x')")
+        driver.autocommit = False
+        raw.close()
+        assert [row[:2] for row in site.posts()] == [(str(number), "alice") for number in range(3)]
+
+
+def test_a_server_side_cursor_that_writes(site: Blog) -> None:
+    with site.app.app_context(), site.audit.context(username="alice"):
+        with site.db.engine.begin() as connection:
+            connection.exec_driver_sql(
+                "CREATE FUNCTION add_post(text) RETURNS int LANGUAGE sql AS "
+                "'INSERT INTO post (title) VALUES ($1) RETURNING id'"
+            )
+        with site.db.engine.connect().execution_options(stream_results=True) as connection:
+            connection.execute(select(func.add_post("streamed"))).all()
+            connection.commit()
+    assert [row[:2] for row in site.posts()] == [("streamed", "alice")]
 
 
 def test_what_cannot_run_in_a_transaction_still_runs_on_an_autocommit_connection(site: Blog) -> None:
