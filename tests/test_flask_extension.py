@@ -124,7 +124,7 @@ def test_a_tables_own_username_setting_wins() -> None:
 def test_app_wide_and_per_table_settings_combine(database: Database) -> None:
     db = SQLAlchemy()
     app = make_app(db, SQLALCHEMY_DATABASE_URI=database.url(), SQLALCHEMY_ENGINE_OPTIONS={"poolclass": NullPool})
-    settings = [Column("terminal", String), Column("since", DateTime(timezone=True), nullable=False)]
+    settings: list[Column[Any]] = [Column("terminal", String), Column("since", DateTime(timezone=True), nullable=False)]
     Table("plain", db.metadata, Column("id", Integer, primary_key=True), info=audited())
     Table("sale", db.metadata, Column("id", Integer, primary_key=True), info=audited(session_settings=settings))
     audit = FlaskAudit(app, db)
