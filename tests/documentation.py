@@ -10,7 +10,8 @@ A page is followed from top to bottom, in a database and a module of its own:
     is a shell: ``flask …`` runs a command of the page's ``app``, ``curl …`` asks it for a page, ``echo $?`` is the exit
     code of the command before. What they print is compared.
 ``sql``
-    is executed on the page's database. A ``text`` block behind it is the result of the last statement, as psql writes it.
+    is executed on the page's database. A ``text`` block behind it is the result of the last statement, as psql writes
+    it.
 ``sh``
     must be targets of the Makefile.
 
@@ -30,7 +31,7 @@ In expected output ``...`` stands for anything. Comments, which a reader does no
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,9 +82,7 @@ def read_blocks(page: Path) -> Iterator[Block]:
             remarks[kind] = piece["comment"].strip()
         else:
             line = _line(text, piece.start("text"))
-            yield Block(
-                page, line, piece["language"], piece["text"], remarks.get("not run"), remarks.get("generated")
-            )
+            yield Block(page, line, piece["language"], piece["text"], remarks.get("not run"), remarks.get("generated"))
             remarks = {}
 
 
@@ -96,9 +95,10 @@ def prose(page: Path) -> str:
     return re.sub(r"<!--.*?-->", "", page.read_text(), flags=re.DOTALL)
 
 
-def replace_block(block: Block, text: str) -> None:
-    """Write ``text`` into the page in place of the block's own."""
-    before = block.page.read_text().splitlines(keepends=True)
-    length = len(block.text.splitlines())
-    before[block.line - 1 : block.line - 1 + length] = text.splitlines(keepends=True)
-    block.page.write_text("".join(before))
+def replace_blocks(page: Path, texts: Mapping[Block, str]) -> None:
+    """Write ``texts`` into ``page`` in place of what its blocks say."""
+    lines = page.read_text().splitlines(keepends=True)
+    for block in sorted(texts, key=lambda block: block.line, reverse=True):
+        start = block.line - 1
+        lines[start : start + len(block.text.splitlines())] = texts[block].splitlines(keepends=True)
+    page.write_text("".join(lines))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 import doctest
+import json
 import re
 import shlex
 import sys
@@ -55,7 +57,9 @@ class Reader:
             _compare(block, self._generate(block.generated))
         else:
             follow = getattr(self, f"_follow_{block.language}", None)
-            assert follow is not None, f"{block.place}: nobody knows how to run {block.language!r}; say <!-- not run: why -->"
+            assert follow is not None, (
+                f"{block.place}: nobody knows how to run {block.language!r}; say <!-- not run: why -->"
+            )
             follow(block)
 
     def close(self) -> None:
@@ -82,9 +86,8 @@ class Reader:
 
     def _answer(self, source: str, block: Block) -> str:
         """What Python's prompt prints."""
-        test = doctest.DocTest(
-            [doctest.Example(source, "")], vars(self._module), block.page.name, str(block.page), block.line, None
-        )
+        test = doctest.DocTest([doctest.Example(source, "")], {}, block.page.name, str(block.page), block.line, None)
+        test.globs = vars(self._module)  # the constructor makes a copy
         report: list[str] = []
         runner = _Runner()
         runner.run(test, out=report.append, clear_globs=False)
@@ -107,8 +110,10 @@ class Reader:
         if program == "curl":
             return _curl(app, arguments)
         result = app.test_cli_runner().invoke(args=arguments)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
         self._exit_code = result.exit_code
-        return result.output
+        return str(result.output)
 
     def _follow_sql(self, block: Block) -> None:
         with self._engine.connect() as connection:
@@ -129,9 +134,11 @@ class Reader:
     def _generate(self, step: str) -> str:
         """One step of the installation of what the page declares, without its comment."""
         metadata: MetaData = vars(self._module)["metadata"]
-        steps = re.split(r"^-- ", install_audit_triggers(metadata), flags=re.MULTILINE)
-        [wanted] = [text for text in steps if text.startswith(f"{step} (")]
-        return wanted.partition("\n")[2].removesuffix("COMMIT;\n").rstrip().expandtabs(4) + "\n"
+        script = install_audit_triggers(metadata)
+        _, found, rest = script.partition(f"\n-- {step} (missing)\n")
+        assert found, f"no step {step!r} in the installation"
+        text = re.split(r"\n\n(?:-- create |COMMIT;)", rest)[0]
+        return "".join(f"{line.rstrip()}\n" for line in text.expandtabs(4).splitlines())
 
 
 class _Runner(doctest.DocTestRunner):
@@ -147,7 +154,9 @@ class _Runner(doctest.DocTestRunner):
     def report_failure(self, out: Any, test: doctest.DocTest, example: doctest.Example, got: str) -> None:
         self.got = got
 
-    def report_unexpected_exception(self, out: Any, test: doctest.DocTest, example: doctest.Example, exc_info: Any) -> None:
+    def report_unexpected_exception(
+        self, out: Any, test: doctest.DocTest, example: doctest.Example, exc_info: Any
+    ) -> None:
         kind, error, _ = exc_info
         self.got = f"Traceback (most recent call last):\n  ...\n{kind.__module__}.{kind.__qualname__}: {error}\n"
 
@@ -161,7 +170,12 @@ def _same(want: str, got: str) -> bool:
     return doctest.OutputChecker().check_output(_stripped(want), _stripped(got), doctest.ELLIPSIS)
 
 
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d+)?")
+
+
 def _stripped(text: str) -> str:
+    """Without what differs from run to run (times of day) or cannot be seen."""
+    text = _TIME.sub("<time>", text)
     lines = (line.rstrip() for line in text.splitlines())
     return "".join(f"{line}\n" for line in lines if line)
 
@@ -188,11 +202,25 @@ def _as_psql(result: CursorResult[Any]) -> str:
     """A result as psql shows it, without the line that counts the rows."""
     names = list(result.keys())
     rows = [list(row) for row in result]
-    texts = [["" if value is None else str(value) for value in row] for row in rows]
+    texts = [[_cell(value) for value in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(names, *texts, strict=True)]
-    lines = [" | ".join(name.center(width) for name, width in zip(names, widths, strict=True))]
-    lines.append("-+-".join("-" * width for width in widths))
+    lines = [" " + " | ".join(name.center(width) for name, width in zip(names, widths, strict=True))]
+    lines.append("-" + "-+-".join("-" * width for width in widths) + "-")
     for row, text in zip(rows, texts, strict=True):
         cells = zip(row, text, widths, strict=True)
-        lines.append(" | ".join(t.rjust(w) if isinstance(v, int) else t.ljust(w) for v, t, w in cells))
-    return "".join(f" {line.rstrip()}\n".replace("-+-", "-+-") for line in lines)
+        lines.append(" " + " | ".join(t.rjust(w) if _is_number(v) else t.ljust(w) for v, t, w in cells))
+    return "".join(f"{line.rstrip()}\n" for line in lines)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "t" if value else "f"
+    if isinstance(value, datetime.datetime):
+        return value.astimezone(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M:%S.%f+00")
+    return json.dumps(value) if isinstance(value, (dict, list)) else str(value)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
