@@ -22,8 +22,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import CITEXT, DOMAIN, INT4RANGE, INTERVAL, JSON, JSONB, TSVECTOR, UUID
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.types import TypeEngine, UserDefinedType
+from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
 
+from flask_pg_audit import install_audit_triggers
 from tests.capture import audited_table, column, install, recorded, rows, run
 from tests.server import DatabaseServer
 
@@ -171,6 +172,55 @@ def test_virtual_generated_columns_are_not_recorded(engine: Engine, server: Data
     install(engine, metadata)
     run(engine, "INSERT INTO line VALUES (1, 2)", "UPDATE line SET number = 3")
     assert recorded(engine, "line", "number") == [("I", 2), ("U", 3)]
+
+
+@pytest.mark.parametrize("level", ["statement", "row"])
+def test_a_virtual_column_that_was_declared_as_another_is_reported(
+    engine: Engine, server: DatabaseServer, level: str
+) -> None:
+    """Triggers read null there: a history that says so without warning would be a lie (trap T14).
+
+    ``Computed(...)`` alone comes to it, too: PostgreSQL 18 makes it virtual, and SQLAlchemy from 2.1 lets it.
+    """
+    if server.version < 18:
+        pytest.skip("virtual generated columns came with PostgreSQL 18")
+    metadata = MetaData()
+    audited_table(
+        metadata,
+        "line",
+        Column("id", Integer, primary_key=True),
+        Column("number", Integer),
+        Column("twice", Integer, Computed("number * 2")),
+        options={"level": level},
+    )
+    run(
+        engine, "CREATE TABLE line (id int PRIMARY KEY, number int, twice int GENERATED ALWAYS AS (number * 2) VIRTUAL)"
+    )
+    metadata.create_all(engine)
+    [problem] = install_audit_triggers(metadata, engine).problems
+    assert "virtual generated column twice: triggers cannot see its value" in str(problem)
+    run(engine, "INSERT INTO line VALUES (1, 2)", "UPDATE line SET number = 3", "UPDATE line SET number = 3")
+    assert recorded(engine, "line", "number", "twice") == [("I", 2, None), ("U", 3, None)]
+
+
+class Email(TypeDecorator[str]):
+    """A domain that the application looks at through a class of its own."""
+
+    impl = DOMAIN
+    cache_ok = True
+
+    def __init__(self) -> None:
+        super().__init__("email", Text(), not_null=True)
+
+
+def test_a_decorated_domain_can_be_truncated(engine: Engine) -> None:
+    """A truncate's row has no image; the domain's NOT NULL must not refuse it."""
+    run(engine, "CREATE DOMAIN email AS text NOT NULL")
+    metadata = MetaData()
+    audited_table(metadata, "person", column("id", Integer, primary_key=True), column("email", Email()))
+    install(engine, metadata)
+    run(engine, "INSERT INTO person VALUES (1, 'a@b')", "TRUNCATE person")
+    assert recorded(engine, "person", "email") == [("I", "a@b"), ("T", None)]
 
 
 def test_large_values(engine: Engine) -> None:

@@ -1,103 +1,73 @@
-"""The README and the pages of ``docs/`` do what they say: their Python runs, their commands answer as shown.
+"""The documentation is true: everything it shows is run.
 
-Blocks of one page share a namespace and a database, whose address is in ``DATABASE_URL``. ``<!-- setup: … -->`` is
-Python that runs at that place without being shown; ``<!-- setup: app -->`` stands for an app with one audited table.
+``UPDATE_DOCS=1 pytest tests/test_docs.py`` writes what really happens into the pages; see ``tests/documentation.py``.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import shlex
-from collections.abc import Iterator
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-from flask import Flask
-from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import Column, Integer, MetaData, String, Table, Text
 
-from flask_pg_audit import FlaskAudit, audited
-from flask_pg_audit.database.trigger import build_audit_trigger
-from flask_pg_audit.declare.registry import audit_metadata
+from tests.documentation import ROOT, Block, pages, read_blocks, replace_blocks
+from tests.reader import Difference, Reader
 from tests.server import Database
 
-ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+#: What no test can run, and why.
+REASONS = {
+    "it installs packages",
+    "it names the reader's own database",
+    "it needs a cookie",
+    "it starts a server",
+    "it is a part of the reader's env.py",
+    "it is no program",
+}
 
-BLOCK = re.compile(r"^```(python|console)\n(.*?)^```$|^<!-- setup: (.*?) -->$", re.M | re.S)
-GENERATED = re.compile(r"(<!-- generated: function of note -->\n```sql\n)(.*?)(^```$)", re.M | re.S)
-
-
-def blocks(page: Path) -> list[tuple[str, str]]:
-    """The blocks of a page that can be run, in order: kind and text."""
-    found = BLOCK.finditer(page.read_text())
-    return [(match[1] or "setup", match[2] or match[3]) for match in found]
-
-
-@pytest.fixture
-def namespace(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
-    monkeypatch.setenv("DATABASE_URL", database.url().render_as_string(hide_password=False))
-    names: dict[str, Any] = {"__name__": "page"}
-    yield names
-    if "app" in names and "db" in names:
-        with names["app"].app_context():
-            for engine in names["db"].engines.values():
-                engine.dispose()
-    if "engine" in names:
-        names["engine"].dispose()
+PAGES = pages()
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.stem)
-def test_page(page: Path, namespace: dict[str, Any]) -> None:
-    for kind, block in blocks(page):
-        if kind == "console":
-            run_console(block, namespace["app"])
-        elif block == "app":
-            namespace.update(small_app())
-        else:
-            exec(compile(block, str(page), "exec", dont_inherit=True), namespace)
+@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+def test_page(page: Path, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = Reader(database.url(), tmp_path, monkeypatch)
+    corrections: dict[Block, str] = {}
+    try:
+        for block in read_blocks(page):
+            try:
+                reader.follow(block)
+            except Difference as difference:
+                if "UPDATE_DOCS" not in os.environ:
+                    raise
+                corrections[block] = difference.text
+    finally:
+        reader.close()
+        if corrections:
+            replace_blocks(page, corrections)
 
 
-def small_app() -> dict[str, Any]:
-    """An app with one audited table, created in the page's database."""
-    db = SQLAlchemy()
-    Table("note", db.metadata, Column("id", Integer, primary_key=True), info=audited())
-    app = Flask("page")
-    app.config["SQLALCHEMY_DATABASE_URI"] = os.environ["DATABASE_URL"]
-    db.init_app(app)
-    FlaskAudit(app, db)
-    with app.app_context():
-        db.create_all()
-    return {"app": app, "db": db}
+def test_what_is_not_run_has_a_reason() -> None:
+    assert {block.not_run for page in PAGES for block in read_blocks(page) if block.not_run} == REASONS
 
 
-def run_console(block: str, app: Flask) -> None:
-    """Run each ``$ flask …`` and compare its output; ``...`` stands for anything."""
-    for command, shown in re.findall(r"^\$ flask (.*)\n((?:(?!\$ ).*\n)*)", block, re.M):
-        result = app.test_cli_runner().invoke(args=shlex.split(command))
-        assert result.exit_code == 0, result.output
-        pattern = re.escape(shown).replace(re.escape("..."), r"(?:.|\n)*?")
-        assert re.fullmatch(pattern, result.output), f"flask {command} said:\n{result.output}"
+@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+def test_every_fence_is_seen(page: Path) -> None:
+    """No block escapes because its fence is indented or its language is missing."""
+    fences = len(re.findall(r"^\s*(?:```|~~~)", page.read_text(), re.MULTILINE))
+    directives = len(re.findall(r"^```\{", page.read_text(), re.MULTILINE))
+    blocks = len(re.findall(r"^```[\w-]+$", page.read_text(), re.MULTILINE))
+    assert fences == 2 * (blocks + directives)
 
 
-def test_the_sql_that_is_shown_is_the_sql_that_is_installed() -> None:
-    metadata = MetaData()
-    setting = Column("username", String)
-    columns = (Column("id", Integer, primary_key=True), Column("text", Text))
-    Table("note", metadata, *columns, info=audited(session_settings=[setting]))
-    [note] = audit_metadata(metadata)
-    sql = build_audit_trigger(note, "public").function.create_sql + ";\n"
-    page = ROOT / "docs" / "how-it-works.md"
-    if os.environ.get("UPDATE_DOCS"):
-        page.write_text(GENERATED.sub(lambda match: match[1] + sql + match[3], page.read_text()))
-    match = GENERATED.search(page.read_text())
-    assert match is not None
-    assert match[2] == sql, "run the tests with UPDATE_DOCS=1"
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_links_between_pages_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
-        assert (page.parent / target).exists(), target
+def test_the_readme_as_files_and_commands(database: Database, tmp_path: Path) -> None:
+    """For real: a file, a process for each command."""
+    blocks = list(read_blocks(ROOT / "README.md"))
+    (tmp_path / "app.py").write_text(next(block.text for block in blocks if block.language == "python"))
+    environment = {**os.environ, "DATABASE_URL": database.url().render_as_string(hide_password=False)}
+    for arguments in (["init-db"], ["audit", "install"], ["audit", "status"]):
+        command = [sys.executable, "-m", "flask", *arguments]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    assert "installed" in done.stdout

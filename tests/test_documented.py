@@ -5,25 +5,26 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import Field, fields
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
 
 import flask_pg_audit
 from flask_pg_audit import FlaskAudit
+from flask_pg_audit.database import status
 from flask_pg_audit.declare.naming import DEFAULT_CONVENTIONS
-from flask_pg_audit.declare.options import AuditOptions
+from flask_pg_audit.declare.options import RESERVED_SETTINGS, AuditOptions
 from flask_pg_audit.web.commands import audit_cli
 from flask_pg_audit.web.config import AuditConfig
 from flask_pg_audit.web.metadata import REQUEST_KEYS
-
-ROOT = Path(__file__).parent.parent
+from tests.documentation import ROOT, pages, prose
 
 
 def page(name: str) -> str:
-    return (ROOT / "docs" / f"{name}.md").read_text()
+    return prose(ROOT / "docs" / f"{name}.md")
 
 
 def commands() -> Iterator[tuple[str, str]]:
@@ -37,13 +38,13 @@ def commands() -> Iterator[tuple[str, str]]:
 
 @pytest.mark.parametrize("name", flask_pg_audit.__all__)
 def test_public_names(name: str) -> None:
-    assert f"`{name}" in page("api")
+    assert re.search(rf"^\.\. auto\w+:: flask_pg_audit\.{name}$", page("api"), re.MULTILINE)
     assert inspect.getdoc(getattr(flask_pg_audit, name))
 
 
 @pytest.mark.parametrize("name", [name for name in vars(FlaskAudit) if not name.startswith("_")])
 def test_methods_of_the_extension(name: str) -> None:
-    assert f"`{name}" in page("api")
+    assert re.search(rf":members: .*\b{name}\b", page("api"))
     assert inspect.getdoc(inspect.getattr_static(FlaskAudit, name))
 
 
@@ -55,21 +56,38 @@ def test_options(option: str) -> None:
 
 @pytest.mark.parametrize("convention", DEFAULT_CONVENTIONS)
 def test_naming_conventions(convention: str) -> None:
-    assert f"| `{convention}` |" in page("options")
+    assert f"| `{convention}` | `{DEFAULT_CONVENTIONS[convention]}` |" in page("options")
+
+
+@pytest.mark.parametrize("name", sorted(RESERVED_SETTINGS))
+def test_reserved_settings(name: str) -> None:
+    assert f"`{name}`" in page("options")
 
 
 @pytest.mark.parametrize("field", fields(AuditConfig), ids=lambda field: field.name)
-def test_configuration_keys(field: object) -> None:
-    name, default = field.name, field.default  # type: ignore[attr-defined]
-    shown = f'"{default}"' if isinstance(default, str) else str(default)
-    assert f"| `AUDIT_{name.upper()}` | `{shown}` |" in page("configuration")
-    assert f":ivar {name}:" in (AuditConfig.__doc__ or "")
+def test_configuration_keys(field: Field[Any]) -> None:
+    shown = f'"{field.default}"' if isinstance(field.default, str) else str(field.default)
+    assert f"| `AUDIT_{field.name.upper()}` | `{shown}` |" in page("configuration")
+    assert f":ivar {field.name}:" in (AuditConfig.__doc__ or "")
 
 
 @pytest.mark.parametrize(("command", "option"), list(commands()))
 def test_commands_and_their_options(command: str, option: str) -> None:
     section = page("commands").split(f"## flask audit {command}\n")[1].split("\n## ")[0]
     assert option in section
+
+
+def test_states() -> None:
+    """Every word that ``flask audit status`` may say of a table."""
+    words = set(re.findall(r'"(\w+)"', inspect.getsource(status._state)))
+    assert len(words) >= 4
+    for word in words:
+        assert f"| `{word}` |" in page("commands")
+
+
+@pytest.mark.parametrize("key", [field.name for field in fields(status.TableStatus)])
+def test_keys_of_the_status_in_json(key: str) -> None:
+    assert f"`{key}`" in page("commands")
 
 
 @pytest.mark.parametrize("key", [*REQUEST_KEYS, "request_id", "trace_id", "span_id", "os_user"])
@@ -87,6 +105,42 @@ def test_environment_variables() -> None:
         assert f"`{name}`" in page("contributing")
 
 
+def test_tests_that_are_named_exist() -> None:
+    sources = "".join(source.read_text() for source in (ROOT / "tests").glob("test_*.py"))
+    for name in re.findall(r"`(test_\w+)`", page("traps")):
+        assert f"def {name}(" in sources, name
+    for path in re.findall(r"`(tests/\w+\.py)`", "".join(map(prose, pages()))):
+        assert (ROOT / path).is_file(), path
+
+
 def test_every_module_says_what_it_is_for() -> None:
     for module in (ROOT / "flask_pg_audit").rglob("*.py"):
         assert module.read_text().startswith('"""'), module
+
+
+def test_every_page_is_in_the_table_of_contents() -> None:
+    listed = set(re.findall(r"^([\w-]+)$", page("index"), re.MULTILINE))
+    assert {each.stem for each in (ROOT / "docs").glob("*.md")} - {"index"} == listed
+
+
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+
+
+@pytest.mark.parametrize("source", pages(), ids=lambda source: source.name)
+def test_links_lead_somewhere(source: Path) -> None:
+    without_blocks = re.sub(r"^```.*?^```$", "", prose(source), flags=re.DOTALL | re.MULTILINE)
+    for link in LINK.findall(without_blocks):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        target = (source.parent / path) if path else source
+        assert target.exists(), link
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}, link
+
+
+@pytest.mark.parametrize("source", sorted((ROOT / "docs").glob("*.md")), ids=lambda source: source.stem)
+def test_each_page_begins_with_what_its_reader_can_do(source: Path) -> None:
+    if source.stem != "changes":
+        assert re.match(r"# .+\n\nAfter (?:this page|these pages) you ", source.read_text())

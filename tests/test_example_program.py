@@ -94,11 +94,3 @@ def test_images_operation_time_and_role(engine: Engine) -> None:
         "SELECT audit_operation, foo, audit_current_user = current_user, "
         "audit_operation_timestamp BETWEEN now() - interval '1 minute' AND now() FROM bar_audr ORDER BY audit_id",
     ) == [("I", "a", True, True), ("U", "b", True, True), ("D", "b", True, True)]
-
-
-def test_the_engine_plugin_enables(database: Database) -> None:
-    engine = create_engine(database.url(), plugins=["audit"])
-    meta = MetaData()
-    Table("thing", meta, Column("name", String), info={"audit.options": {"enabled": True}})
-    assert "thing_audit" in meta.tables
-    engine.dispose()

@@ -9,10 +9,10 @@ from __future__ import annotations
 import time
 
 import pytest
-from sqlalchemy import JSON, Column, Engine, Integer, MetaData, String, Text, create_engine, text
+from sqlalchemy import JSON, Column, Engine, Enum, Integer, MetaData, String, Text, create_engine, text
 from sqlalchemy.dialects.postgresql import UUID
 
-from flask_pg_audit import install_audit_triggers, set_session_vars
+from flask_pg_audit import AuditContextError, install_audit_triggers, set_session_vars
 from tests.capture import audited_table, column, execute, install, recorded, role, rows, run
 from tests.server import Database
 
@@ -164,6 +164,62 @@ def test_t5_planted_objects_are_not_used(engine: Engine, level: str) -> None:
     assert changes[6:] == [("D", 1, "mallory", 1), ("T", None, "mallory", 1)]
 
 
+@pytest.mark.parametrize("level", ["statement", "row"])
+@pytest.mark.superuser
+def test_t5_planted_objects_are_not_used_on_the_rarer_paths(engine: Engine, level: str) -> None:
+    """Refusals, a user who changes within the transaction, keys compared as text, no key, and partitions."""
+    metadata = MetaData()
+    required = [Column("username", String, nullable=False)]
+    plain = {"level": level}
+    audited_table(
+        metadata,
+        "item",
+        column("id", Enum("1", "2", "3", name="digit"), primary_key=True),
+        column("name", Text),
+        options={"level": level, "session_settings": required},
+    )
+    audited_table(metadata, "log", column("id", Integer), options=plain)
+    audited_table(
+        metadata, "event", column("id", Integer, primary_key=True), options=plain, postgresql_partition_by="RANGE (id)"
+    )
+    metadata.create_all(engine)
+    run(engine, "CREATE TABLE low PARTITION OF event FOR VALUES FROM (0) TO (10)")
+    install_audit_triggers(metadata, engine)
+    run(engine, "CREATE TABLE struck (by text)", "GRANT INSERT ON struck TO PUBLIC")
+    read = "GRANT SELECT ON item_audit, audit_transaction TO {role}"
+    grants = ("GRANT ALL ON item, log, event, low TO {role}", read, "CREATE SCHEMA evil AUTHORIZATION {role}")
+    with role(engine, "mallory", *grants) as mallory:
+        attacker = create_engine(engine.url.set(username=mallory))
+        with attacker.connect() as connection:
+            for statement in (*LIES, *ATTACKS, "SET search_path = evil, pg_temp, pg_catalog, public"):
+                execute(connection, statement)
+            connection.commit()
+            with pytest.raises(AuditContextError, match=r'"audit\.username" is not set'):
+                execute(connection, "INSERT INTO public.item VALUES ('1')")
+            connection.rollback()
+            for number, name in enumerate(("alice", "bob"), start=1):
+                execute(connection, f"SELECT pg_catalog.set_config('audit.username', '{name}', true)")
+                execute(connection, f"INSERT INTO public.item VALUES ('{number}')")
+            for statement in (
+                "UPDATE public.item SET name = 'x'",
+                "UPDATE public.item SET id = '3' WHERE id::pg_catalog.text OPERATOR(pg_catalog.=) '2'",
+                "INSERT INTO public.log VALUES (1), (2)",
+                "UPDATE public.log SET id = 3",
+                "INSERT INTO public.low VALUES (1)",
+                "TRUNCATE public.low",
+            ):
+                execute(connection, statement)
+            connection.commit()
+        attacker.dispose()
+    assert rows(engine, "SELECT * FROM struck") == []
+    assert sorted(recorded(engine, "item", "id")) == sorted(
+        [("I", "1"), ("I", "2"), ("U", "1"), ("U", "2"), ("D", "2"), ("I", "3")]
+    )
+    assert recorded(engine, "log", "id") == [("I", 1), ("I", 2), ("U", 3), ("U", 3)]
+    assert recorded(engine, "event", "id") == [("I", 1), ("D", 1)]
+    assert rows(engine, "SELECT username FROM audit_transaction ORDER BY id") == [("alice",), ("bob",)]
+
+
 def test_t6_a_setting_of_an_earlier_transaction_reads_empty_and_is_null(engine: Engine) -> None:
     """Cure: empty counts as unset, before any cast. Deepened in ``test_capture_context.py``."""
     item_table(engine, session_settings=[Column("app", UUID)])
@@ -199,7 +255,7 @@ HOSTILE_NAMES = [
     "x" * 63,
 ]
 #: Columns with the names that the functions use themselves.
-INNER_NAMES = ["new_row", "old_row", "removed", "r", "tg_op", "select"]
+INNER_NAMES = ["new_row", "old_row", "removed", "r", "tg_op", "audit_marker", "select"]
 
 
 @pytest.mark.parametrize("level", ["statement", "row"])
@@ -207,9 +263,7 @@ INNER_NAMES = ["new_row", "old_row", "removed", "r", "tg_op", "select"]
 def test_t8_names(engine: Engine, name: str, level: str) -> None:
     """Cure: one preparer that quotes what needs it and leaves % alone."""
     metadata = MetaData()
-    columns = [
-        column(other, Text) for other in dict.fromkeys((name, "new_row", "old_row", "removed", "r", "tg_op", "select"))
-    ]
+    columns = [column(other, Text) for other in dict.fromkeys((name, *INNER_NAMES))]
     setting = Column("user", Text)
     table = audited_table(
         metadata,

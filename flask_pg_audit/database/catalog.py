@@ -18,10 +18,14 @@ ENABLED = frozenset({"O", "A"})  # fires in ordinary sessions: origin, always (p
 
 @dataclass(frozen=True)
 class InstalledRelation:
-    """A table, partitioned table or sequence and its columns: name to ``format_type`` text."""
+    """A table, partitioned table or sequence and its columns: name to ``format_type`` text.
+
+    :ivar virtual: the generated columns whose values are not stored (PostgreSQL 18).
+    """
 
     kind: str
     columns: Mapping[str, str]
+    virtual: frozenset[str] = frozenset()
 
     @property
     def is_partitioned(self) -> bool:
@@ -99,12 +103,18 @@ def _read_schemas(connection: Connection) -> Iterable[str]:
 def _read_relations(connection: Connection, wanted: Mapping[str, Any]) -> dict[QualifiedName, InstalledRelation]:
     kinds: dict[QualifiedName, str] = {}
     columns: dict[QualifiedName, dict[str, str]] = defaultdict(dict)
-    for schema, name, kind, column, type_ in _rows(connection, "read_columns", wanted):
+    virtual: dict[QualifiedName, set[str]] = defaultdict(set)
+    for schema, name, kind, column, type_, is_virtual in _rows(connection, "read_columns", wanted):
         relation = QualifiedName(schema, name)
         kinds[relation] = kind
         if column is not None:
             columns[relation][column] = type_
-    return {relation: InstalledRelation(kind, columns[relation]) for relation, kind in kinds.items()}
+        if is_virtual:
+            virtual[relation].add(column)
+    return {
+        relation: InstalledRelation(kind, columns[relation], frozenset(virtual[relation]))
+        for relation, kind in kinds.items()
+    }
 
 
 def _read_functions(connection: Connection, wanted: Mapping[str, Any]) -> dict[QualifiedName, InstalledFunction]:

@@ -133,7 +133,7 @@ def _check_names_are_distinct(tables: tuple[DeclaredTable, ...]) -> None:
 
 def plan(declared: Declared, installed: Installed) -> Plan:
     """Compare and return what is missing or differs; an empty plan means that all is well."""
-    declared = _with_live_partitioning(declared, installed)
+    declared = _as_in_database(declared, installed)
     actions = (
         *_plan_infrastructure(declared, installed),
         *(action for table in declared.tables for action in _plan_table(table, installed)),
@@ -188,14 +188,18 @@ def plan_history_removal(declared: Declared, installed: Installed) -> Plan:
     return Plan(tuple(drops))
 
 
-def _with_live_partitioning(declared: Declared, installed: Installed) -> Declared:
-    """A table may be partitioned without its model saying so: the catalog knows."""
+def _as_in_database(declared: Declared, installed: Installed) -> Declared:
+    """What a model may not say and the catalog knows: partitioning, and which columns are virtual.
+
+    PostgreSQL 18 fails an update whose trigger joins transition tables and reads a virtual column.
+    """
 
     def refresh(table: DeclaredTable) -> DeclaredTable:
         relation = installed.relations.get(table.trigger.table)
         if relation is None:
             return table
-        return replace(table, trigger=replace(table.trigger, partitioned=relation.is_partitioned))
+        stored = tuple(name for name in table.trigger.columns if name not in relation.virtual)
+        return replace(table, trigger=replace(table.trigger, partitioned=relation.is_partitioned, columns=stored))
 
     return replace(declared, tables=tuple(map(refresh, declared.tables)))
 
@@ -219,9 +223,13 @@ def _plan_table(declared: DeclaredTable, installed: Installed) -> Iterator[Actio
     yield from _plan_audit_table(declared.audited.audit_table, trigger.audit_table, trigger.table, installed)
     yield from _plan_function(trigger.function, trigger.table, installed)
     yield from _plan_triggers(trigger, trigger.table, trigger.triggers, installed)
-    for partition in installed.partitions.get(trigger.table, ()):
+    partitions = installed.partitions.get(trigger.table, ())
+    for partition in partitions:
         wanted = trigger.partition_triggers(partition.has_rows)
         yield from _plan_triggers(trigger, partition.name, wanted, installed)
+    # A partition that was detached keeps its triggers, and would go on to write into this table's history.
+    for other in sorted(installed.triggers.keys() - {trigger.table, *(partition.name for partition in partitions)}):
+        yield from _plan_triggers(trigger, other, (), installed)
 
 
 def _plan_audit_table(
@@ -321,6 +329,15 @@ def find_problems(declared: DeclaredTable, installed: Installed) -> Iterator[Pro
         yield Problem(
             table,
             f"not declared, so changes are not recorded: column {', '.join(unrecorded)}; declare or exclude it",
+            False,
+        )
+    virtual = [column.name for column in declared.audited.image_columns if column.name in relation.virtual]
+    if virtual:
+        # Trap T14. Computed() without persisted=... means virtual from SQLAlchemy 2.1 on PostgreSQL 18 on.
+        yield Problem(
+            table,
+            f"virtual generated column {', '.join(virtual)}: triggers cannot see its value, so null is recorded; "
+            "exclude it, or declare Computed(..., persisted=True) and migrate it to STORED",
             False,
         )
     yield from _find_foreign_objects(declared.trigger, installed)

@@ -106,11 +106,16 @@ class AuditFunction:
     @property
     def revoke_sql(self) -> str:
         """PostgreSQL lets everybody call a new function; nobody but the triggers needs to."""
-        return f"REVOKE ALL ON FUNCTION {qualified(self.name)} FROM PUBLIC"
+        return f"REVOKE ALL ON FUNCTION {self._signature} FROM PUBLIC"
 
     @property
     def drop_sql(self) -> str:
-        return f"DROP FUNCTION IF EXISTS {qualified(self.name)}"
+        return f"DROP FUNCTION IF EXISTS {self._signature}"
+
+    @property
+    def _signature(self) -> str:
+        """The name with the arguments: a user's function of the same name with others is not meant."""
+        return f"{qualified(self.name)}({self.arguments})"
 
     @property
     def source(self) -> str:
@@ -209,6 +214,17 @@ class AuditTrigger:
     @property
     def required_settings(self) -> tuple[str, ...]:
         return tuple(setting.name for setting in self.settings if setting.required)
+
+    @property
+    def marker(self) -> str:
+        """What tells a side of the join of old and new rows that is there from one that is not.
+
+        No column of the table: even one of the key is null where the database does not enforce the key.
+        """
+        name = "audit_marker"
+        while name in self.columns:
+            name += "_"
+        return name
 
     @property
     def function(self) -> AuditFunction:

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from sqlalchemy import BigInteger, Boolean, Column, DateTime, Enum, String
 from sqlalchemy.dialects.postgresql import DOMAIN
-from sqlalchemy.types import SchemaType, TypeEngine
+from sqlalchemy.types import SchemaType, TypeDecorator, TypeEngine
 
 #: ``Column.info`` keys on the columns of audit tables: which setting fills it, and whether it must be set.
 SETTING_KEY = "audit.setting"
@@ -59,8 +59,9 @@ def image_type(type_: TypeEngine[Any]) -> TypeEngine[Any]:
     A domain becomes its base type: its constraints hold for the live row, may change later, and would
     refuse the nulls of a truncate row. Constraint-making types lose their ``CHECK``.
     """
-    if isinstance(type_, DOMAIN):
-        return image_type(type_.data_type)
+    plain = type_.impl_instance if isinstance(type_, TypeDecorator) else type_
+    if isinstance(plain, DOMAIN):
+        return image_type(plain.data_type)
     if isinstance(type_, (Enum, Boolean)) and type_.create_constraint:
         return type_.adapt(type(type_), create_constraint=False)
     if isinstance(type_, SchemaType):

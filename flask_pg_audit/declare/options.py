@@ -117,9 +117,10 @@ def _check_settings(settings: Sequence[Column[Any]], where: str) -> None:
     seen = set()
     for column in settings:
         check_setting_name(column.name, where)
-        if column.name in seen:
+        # PostgreSQL reads audit.User and audit.user as one setting.
+        if column.name.lower() in seen:
             raise AuditConfigError(f"{where}: session setting {column.name!r} is declared twice")
-        seen.add(column.name)
+        seen.add(column.name.lower())
 
 
 def check_setting_name(name: object, where: str) -> None:
@@ -139,7 +140,7 @@ def check_setting_name(name: object, where: str) -> None:
             f"{where}: session setting {name!r} is too long: its column audit_{name} may have {MAX_IDENTIFIER_BYTES} "
             f"characters, so the setting {MAX_SETTING_LENGTH}"
         )
-    if name in RESERVED_SETTINGS:
+    if name.lower() in RESERVED_SETTINGS:
         raise AuditConfigError(
             f"{where}: session setting {name!r} is reserved; reserved are {', '.join(sorted(RESERVED_SETTINGS))}"
         )

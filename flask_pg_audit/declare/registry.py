@@ -141,6 +141,9 @@ def _remove_sequence(metadata: MetaData) -> None:
 
 def audit_schema(metadata: MetaData) -> str | None:
     """The schema of ``audit_transaction``, the sequence and the functions; ``None`` means the default schema."""
+    table = _find_transaction_table(metadata)
+    if table is not None:
+        return table.schema  # also where Table.to_metadata(schema=...) moved it
     schema: str | None = metadata.info.get(_SCHEMA, metadata.schema)
     return schema
 
@@ -154,11 +157,20 @@ def _iter_audited(metadata: MetaData) -> Iterator[AuditedTable]:
     for audit_table in metadata.tables.values():
         if IS_AUDIT_TABLE not in audit_table.info:
             continue
-        # By key, not by identity: Table.to_metadata() copies info, so the marker may name the original.
-        table = metadata.tables.get(audit_table.info[TARGET_TABLE].key)
+        table = _target_of(audit_table)
         if table is not None:
             options = AuditOptions.of(table)
             yield AuditedTable(table, audit_table, options, tuple(_iter_settings(audit_table)))
+
+
+def _target_of(audit_table: Table) -> Table | None:
+    """The table that ``audit_table`` records.
+
+    By name, not by identity: ``Table.to_metadata()`` copies ``info``, so the marker may name the original, which
+    may be in another schema than the copies.
+    """
+    tables, original = audit_table.metadata.tables, audit_table.info[TARGET_TABLE]
+    return tables.get(original.key, tables.get(f"{audit_table.schema}.{original.name}"))
 
 
 def _iter_settings(audit_table: Table) -> Iterator[SessionSetting]:
@@ -191,7 +203,7 @@ def _on_table_attached(table: Table, metadata: MetaData) -> None:
 
 
 def _audit_if_declared(table: Table) -> None:
-    if IS_AUDITED in table.info or IS_AUDIT_TABLE in table.info:
+    if IS_AUDIT_TABLE in table.info or (IS_AUDITED in table.info and _audit_table_of(table) is not None):
         return
     options = AuditOptions.of(table)
     if not options.enabled:
@@ -220,7 +232,7 @@ def _on_column_attached(column: Column[Any], table: Any) -> None:
 
 def _audit_table_of(table: Table) -> Table | None:
     for candidate in table.metadata.tables.values():
-        if candidate.info.get(TARGET_TABLE) is table:
+        if IS_AUDIT_TABLE in candidate.info and _target_of(candidate) is table:
             return candidate
     return None
 

@@ -66,12 +66,13 @@ def _image_columns(table: Table, options: AuditOptions) -> list[Column[Any]]:
 
 
 def reaches_history(column: Column[Any], options: AuditOptions) -> bool:
-    """False for excluded columns and for virtual generated ones.
+    """False for excluded columns, for virtual generated ones, and for PostgreSQL's own, such as ``xmin``.
 
-    Triggers do not see the value of a virtual column (trap T14), and it can be derived again.
+    Triggers do not see the value of a virtual column (trap T14), and it can be derived again. No table can have a
+    column named like a system column.
     """
     is_virtual = isinstance(column.computed, Computed) and column.computed.persisted is False
-    return column.name not in options.exclude and not is_virtual
+    return column.name not in options.exclude and not is_virtual and not column.system
 
 
 def _check_name_is_free(table: Table, name: str, schema: str | None) -> None:
@@ -85,8 +86,9 @@ def _check_name_is_free(table: Table, name: str, schema: str | None) -> None:
 
 def _check_columns_are_distinct(table: Table, columns: list[Column[Any]]) -> None:
     names = [column.name for column in columns]
-    for name in names:
-        if names.count(name) > 1:
+    keys = [column.key for column in columns]
+    for name in (*names, *keys):
+        if names.count(name) > 1 or keys.count(name) > 1:
             raise AuditConfigError(
                 f'table "{table.fullname}": its audit table would have two columns "{name}"; rename the column '
                 f"or the session setting, or exclude the column (the audit table has {', '.join(names)})"
