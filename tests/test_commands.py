@@ -132,6 +132,13 @@ def test_table_that_is_not_in_the_database(database: Database) -> None:
     fails_with(run(make_app(database.url()), "install"), "thing: the table is declared but not in the database")
 
 
+@pytest.mark.parametrize("options", [[], ["--sql"]])
+def test_a_dry_run_fails_where_the_installation_would(database: Database, options: list[str]) -> None:
+    result = run(make_app(database.url()), "install", "--dry-run", *options)
+    assert result.exit_code == 1
+    assert result.output.splitlines()[-1].startswith("Error: thing: the table is declared but not in the database")
+
+
 def test_missing_privilege(database: Database, site: Blog) -> None:
     role = f"weak_{database.url().database}"
     engine = create_engine(database.url())

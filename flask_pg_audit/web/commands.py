@@ -22,7 +22,7 @@ from ..database.install import (
 )
 from ..database.plan import Plan
 from ..database.status import TableStatus, read_status
-from ..errors import AuditConfigError, AuditError, driver_message
+from ..errors import AuditConfigError, AuditError, AuditInstallError, driver_message
 from .state import get_state
 
 
@@ -68,8 +68,7 @@ def install_command(dry_run: bool, sql: bool, bind_key: str | None) -> None:
         if sql and not dry_run:
             click.echo(install_audit_triggers(metadata))
         elif dry_run:
-            todo = plan_installation(metadata, engine)[2]
-            click.echo(render_script(todo)) if sql else _echo_plan(todo, "would ")
+            _echo_dry_run(plan_installation(metadata, engine)[2], sql)
         else:
             _echo_plan(install_audit_triggers(metadata, engine))
 
@@ -138,7 +137,18 @@ def _echo_plan(plan: Plan, prefix: str = "") -> None:
     if not plan.actions:
         click.echo("nothing to do")
     for problem in plan.problems:
-        click.echo(f"{'error' if problem.fatal else 'warning'}: {problem}", err=True)
+        click.echo(f"warning: {problem}", err=True)
+
+
+def _echo_dry_run(todo: Plan, sql: bool) -> None:
+    """Fail where the installation itself would."""
+    if sql:
+        click.echo(render_script(todo))
+    else:
+        _echo_plan(Plan(todo.actions, tuple(p for p in todo.problems if not p.fatal)), "would ")
+    fatal = [str(problem) for problem in todo.problems if problem.fatal]
+    if fatal:
+        raise AuditInstallError("\n".join(fatal))
 
 
 def _echo_status(status: TableStatus, width: int) -> None:
