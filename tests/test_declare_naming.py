@@ -43,7 +43,8 @@ def test_a_table_without_a_schema_is_public_in_names(engine: Engine) -> None:
 def test_sqlalchemys_own_conventions_go_along(engine: Engine) -> None:
     convention = {"pk": "pk_%(table_name)s", "ix": "ix_%(column_0_label)s", "ck": "ck_%(table_name)s_%(column_0_name)s"}
     install(engine, declared("person", convention=convention))
-    assert rows(engine, "SELECT conname FROM pg_constraint WHERE contype = 'p' ORDER BY 1") == [
+    keys = "SELECT conname FROM pg_constraint WHERE contype = 'p' AND connamespace = 2200 ORDER BY 1"
+    assert rows(engine, keys) == [
         ("pk_audit_transaction",),
         ("pk_person",),
         ("pk_person_audit",),
