@@ -43,6 +43,7 @@ class Reader:
         self._module = ModuleType("app")
         self._module.__file__ = str(folder / "app.py")
         monkeypatch.setitem(sys.modules, "app", self._module)
+        self._apps_and_engines: list[Flask | Engine] = []
         self._result = ""
         self._exit_code = 0
 
@@ -60,14 +61,23 @@ class Reader:
             assert follow is not None, (
                 f"{block.place}: nobody knows how to run {block.language!r}; say <!-- not run: why -->"
             )
-            follow(block)
+            try:
+                follow(block)
+            finally:
+                self._remember()
+
+    def _remember(self) -> None:
+        """After each block, since a page may give a name such as ``app`` to something else later."""
+        for value in vars(self._module).values():
+            if isinstance(value, (Flask, Engine)) and not any(value is known for known in self._apps_and_engines):
+                self._apps_and_engines.append(value)
 
     def close(self) -> None:
         """Disconnect what the page connected."""
-        for value in list(vars(self._module).values()):
+        for value in self._apps_and_engines:
             if isinstance(value, Engine):
                 value.dispose()
-            elif isinstance(value, Flask):
+            else:
                 with value.app_context():
                     for engine in value.extensions["sqlalchemy"].engines.values():
                         engine.dispose()

@@ -156,6 +156,18 @@ def test_the_packages_own_settings_left_in_the_session_are_not_believed(engine: 
     assert recorded(engine, "item", "audit_transaction_id") == [("I", 1), ("I", 2)]
 
 
+def test_nothing_is_left_in_the_session(engine: Engine, level: str) -> None:
+    """Poolers hand the session to somebody else: what the triggers remember ends with the transaction (trap T12)."""
+    item_table(engine, level=level)
+    with engine.connect() as connection:
+        set_session_vars(connection, username="alice", actor_id=7)
+        execute(connection, "INSERT INTO item VALUES (1)")
+        connection.commit()
+        names = ("username", "actor_id", "transaction_id", "transaction_key")
+        left = ", ".join(f"current_setting('audit.{name}', true)" for name in names)
+        assert not any(execute(connection, f"SELECT {left}").one())
+
+
 def test_a_mandatory_setting_refuses_the_change_with_the_way_out(engine: Engine, level: str) -> None:
     item_table(engine, level=level, session_settings=[REQUIRED])
     for value in (None, ""):

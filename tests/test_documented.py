@@ -14,6 +14,7 @@ import pytest
 
 import flask_pg_audit
 from flask_pg_audit import FlaskAudit
+from flask_pg_audit.context import statements
 from flask_pg_audit.database import status
 from flask_pg_audit.declare.naming import DEFAULT_CONVENTIONS
 from flask_pg_audit.declare.options import RESERVED_SETTINGS, AuditOptions
@@ -111,6 +112,15 @@ def test_tests_that_are_named_exist() -> None:
         assert f"def {name}(" in sources, name
     for path in re.findall(r"`(tests/\w+\.py)`", "".join(map(prose, pages()))):
         assert (ROOT / path).is_file(), path
+
+
+def test_sources_that_are_named_exist() -> None:
+    text = "".join(map(prose, pages()))
+    paths = set(re.findall(r"`((?:flask_pg_audit|tools|docs)/[\w/.*]+)`", text))
+    assert len(paths) >= 3
+    for path in paths:
+        assert list(ROOT.glob(path)), path
+    assert "`HARMLESS_FUNCTIONS`" in text and statements.HARMLESS_FUNCTIONS
 
 
 def test_every_module_says_what_it_is_for() -> None:

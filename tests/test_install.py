@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Column, Engine, Integer, MetaData, String, Table, Text, create_engine, event
+from sqlalchemy.exc import DBAPIError
 
 from flask_pg_audit import (
     AuditConfigError,
@@ -16,6 +17,7 @@ from flask_pg_audit import (
     uninstall_audit_triggers,
 )
 from flask_pg_audit.database.plan import Plan
+from flask_pg_audit.declare.registry import set_audit_schema
 from tests.capture import audited_table, column, execute, install, recorded, role, rows, run
 from tests.server import Database
 
@@ -315,3 +317,150 @@ def test_tables_that_would_share_a_function_are_refused(engine: Engine) -> None:
         audited_table(metadata, "item", column("id", Integer, primary_key=True), schema=schema)
     with pytest.raises(AuditConfigError, match=r"item and shop\.item would share the function item_audit"):
         install_audit_triggers(metadata, engine)
+
+
+@pytest.mark.parametrize(
+    ("taken", "message"),
+    [
+        ("CREATE VIEW item_audit AS SELECT 1 AS a", "item: there is another table called item_audit"),
+        (
+            "CREATE VIEW item_audit AS SELECT 1 AS audit_id, 2 AS audit_transaction_id",
+            "another table called item_audit",
+        ),
+        ("CREATE SEQUENCE item_audit", "item: there is another table called item_audit"),
+        ("CREATE TABLE audit_transaction (id int, total int)", "the name of the table audit_transaction is taken"),
+        ("CREATE VIEW audit_transaction AS SELECT 1 AS id", "the name of the table audit_transaction is taken"),
+        ("CREATE TABLE audit_id_seq (id int)", "the name of the sequence audit_id_seq is taken"),
+        (
+            "CREATE FUNCTION audit_begin_transaction() RETURNS bigint LANGUAGE sql AS 'SELECT 1::bigint'",
+            "the name of the function audit_begin_transaction is taken",
+        ),
+        (
+            "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+            "CREATE TRIGGER public_item_audit_insert AFTER INSERT ON item EXECUTE FUNCTION f()",
+            "item: there is another trigger called public_item_audit_insert",
+        ),
+        (
+            "DROP TABLE item; CREATE VIEW item AS SELECT 1 AS id, 'a' AS name",
+            "item: is no table in the database, and only tables can be audited",
+        ),
+    ],
+)
+def test_what_somebody_else_made_under_our_names_is_left_as_it_is(engine: Engine, taken: str, message: str) -> None:
+    run(engine, "CREATE TABLE item (id int PRIMARY KEY, name text)", taken)
+    catalog = (
+        "SELECT 'c', attrelid::regclass::text, attname FROM pg_attribute JOIN pg_class c ON c.oid = attrelid "
+        "WHERE relnamespace = 2200 UNION ALL "
+        "SELECT 'p', proname, prosrc FROM pg_proc WHERE pronamespace = 2200 UNION ALL "
+        "SELECT 't', tgname, tgfoid::regproc::text FROM pg_trigger ORDER BY 1, 2, 3"
+    )
+    before = rows(engine, catalog)
+    with pytest.raises(AuditInstallError) as error:
+        install_audit_triggers(item(), engine)
+    assert message in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+    assert rows(engine, catalog) == before
+
+
+def test_everything_that_stands_in_the_way_is_said_at_once(engine: Engine) -> None:
+    metadata = item()
+    audited_table(metadata, "order", column("id", Integer, primary_key=True))
+    run(engine, "CREATE TABLE item (id int PRIMARY KEY)")
+    with pytest.raises(AuditInstallError) as error:
+        install_audit_triggers(metadata, engine)
+    assert [line.split(":")[0] for line in str(error.value).splitlines()] == ["item", "order"]
+
+
+def test_a_refused_installation_leaves_the_callers_transaction_alive(engine: Engine) -> None:
+    run(engine, "CREATE TABLE other (id int)")
+    with engine.begin() as connection:
+        execute(connection, "INSERT INTO other VALUES (1)")
+        with pytest.raises(AuditInstallError):
+            install_audit_triggers(item(), connection)
+    assert rows(engine, "SELECT id FROM other") == [(1,)]
+
+
+def test_an_uninstallation_in_the_callers_transaction_is_the_callers_to_commit(engine: Engine) -> None:
+    metadata = item()
+    install(engine, metadata)
+    with engine.connect() as connection, connection.begin() as transaction:
+        assert uninstall_audit_triggers(metadata, connection).actions
+        transaction.rollback()
+    run(engine, "INSERT INTO item VALUES (1)")
+    assert recorded(engine, "item") == [("I",)]
+
+
+@pytest.mark.parametrize(
+    "convention",
+    [
+        {"audit.trigger": "t_%(table_name)s"},
+        {"audit.function": "f_%(table_name)s"},
+        {"audit.trigger": "t_%(table_name)s", "audit.function": "f_%(table_name)s"},
+    ],
+    ids=["triggers", "functions", "both"],
+)
+@pytest.mark.parametrize("level", ["statement", "row"])
+def test_another_naming_convention_records_no_change_twice(
+    engine: Engine, level: str, convention: dict[str, str]
+) -> None:
+    install(engine, item(level=level))
+    metadata = MetaData(naming_convention=convention)
+    columns = [column("id", Integer, primary_key=True), column("name", Text)]
+    audited_table(metadata, "item", *columns, options={"level": level})
+    install_audit_triggers(metadata, engine)
+    assert install_audit_triggers(metadata, engine).actions == ()
+    run(engine, "INSERT INTO item VALUES (1)", "UPDATE item SET name = 'a'", "TRUNCATE item")
+    assert recorded(engine, "item") == [("I",), ("U",), ("T",)]
+
+
+@pytest.mark.parametrize("with_history", [True, False])
+def test_a_renamed_table_goes_on_under_its_new_name(engine: Engine, with_history: bool) -> None:
+    install(engine, item())
+    run(engine, "INSERT INTO item VALUES (1, 'a')", "ALTER TABLE item RENAME TO thing")
+    if with_history:
+        run(engine, "ALTER TABLE item_audit RENAME TO thing_audit")
+    metadata = MetaData()
+    audited_table(metadata, "thing", column("id", Integer, primary_key=True), column("name", Text))
+    plan = install_audit_triggers(metadata, engine)
+    assert "drop trigger public_item_audit_insert on thing (of an earlier name)" in actions(plan)
+    run(engine, "INSERT INTO thing VALUES (2, 'b')")
+    assert recorded(engine, "thing", "id") == ([("I", 1), ("I", 2)] if with_history else [("I", 2)])
+    assert install_audit_triggers(metadata, engine).actions == ()
+
+
+def test_auditing_by_somebody_else_in_another_schema_is_not_touched(engine: Engine) -> None:
+    first, second = item(), MetaData(naming_convention={"audit.trigger": "theirs_%(table_name)s"})
+    columns = [column("id", Integer, primary_key=True), column("name", Text)]
+    audited_table(second, "item", *columns, options={"schema_name": "theirs"})
+    set_audit_schema(second, "theirs")
+    install(engine, first)
+    install_audit_triggers(second, engine)
+    assert install_audit_triggers(first, engine).actions == ()
+    assert install_audit_triggers(second, engine).actions == ()
+    run(engine, "INSERT INTO item VALUES (1, 'a')")
+    assert rows(engine, "SELECT (SELECT count(*) FROM item_audit), (SELECT count(*) FROM theirs.item_audit)") == [
+        (1, 1)
+    ]
+
+
+@pytest.mark.parametrize("driver", ["psycopg2", "psycopg"])
+def test_the_script_runs_as_it_is_on_either_driver(database: Database, engine: Engine, driver: str) -> None:
+    metadata = MetaData()
+    audited_table(metadata, "100% :a", column("a%b:c", Integer, primary_key=True), column("we'ird\\ \n$$", Text))
+    metadata.create_all(engine)
+    script = install_audit_triggers(metadata)
+    other = create_engine(database.url(driver), isolation_level="AUTOCOMMIT")
+    with other.connect() as connection:
+        execute(connection, script)
+    other.dispose()
+    assert install_audit_triggers(metadata, engine).actions == ()
+    run(engine, """INSERT INTO "100% :a" VALUES (1, 'x')""")
+    assert rows(engine, 'SELECT audit_operation, "a%b:c" FROM "100% :a_audit"') == [("I", 1)]
+
+
+def test_a_script_that_fails_leaves_nothing(engine: Engine) -> None:
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with pytest.raises(DBAPIError, match=r'relation "public\.item" does not exist'):
+            execute(connection, install_audit_triggers(item()))
+        connection.invalidate()
+    assert rows(engine, "SELECT count(*) FROM pg_class WHERE relname LIKE '%audit%' AND relnamespace = 2200") == [(0,)]

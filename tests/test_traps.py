@@ -87,6 +87,10 @@ ATTACKS = [
             ("=", "bool", "bool_lie"),
         )
     ),
+    "CREATE OPERATOR evil.|| (LEFTARG = text, RIGHTARG = text, FUNCTION = evil.text_join)",
+    "CREATE FUNCTION evil.split_part(text, text, int4) RETURNS text LANGUAGE sql AS $$ SELECT evil.strike() $$",
+    "CREATE FUNCTION evil.format(text, text, text, text) RETURNS text LANGUAGE sql AS $$ SELECT evil.strike() $$",
+    "CREATE FUNCTION evil.format(text, name, name) RETURNS text LANGUAGE sql AS $$ SELECT evil.strike() $$",
     "CREATE FUNCTION evil.current_setting(text, boolean) RETURNS text LANGUAGE sql AS $$ SELECT evil.strike() $$",
     "CREATE FUNCTION evil.current_setting(text) RETURNS text LANGUAGE sql AS $$ SELECT evil.strike() $$",
     "CREATE FUNCTION evil.nextval(regclass) RETURNS int8 LANGUAGE sql AS $$ SELECT length(evil.strike())::int8 $$",
@@ -98,7 +102,7 @@ ATTACKS = [
     "CREATE FUNCTION evil.set_config(text, text, boolean) RETURNS text LANGUAGE sql AS $$ SELECT evil.strike() $$",
     "CREATE FUNCTION evil.audit_current_transaction() RETURNS int8 LANGUAGE sql AS $$ SELECT 666::int8 $$",
     "CREATE FUNCTION evil.audit_begin_transaction() RETURNS int8 LANGUAGE sql AS $$ SELECT 666::int8 $$",
-    "CREATE DOMAIN evil.text AS pg_catalog.varchar",
+    "CREATE DOMAIN evil.text AS pg_catalog.text CHECK (evil.any_lie(VALUE))",
     "CREATE DOMAIN evil.int8 AS pg_catalog.int4",
     "CREATE TYPE evil.uuid AS ENUM ('planted')",
     "CREATE TEMP TABLE item_audit (LIKE public.item_audit)",
@@ -123,6 +127,9 @@ LIES = [
             ("bool_lie", "bool"),
         )
     ),
+    "CREATE FUNCTION evil.any_lie(text) RETURNS boolean LANGUAGE plpgsql AS "
+    "$$ BEGIN PERFORM evil.strike(); RETURN true; END $$",
+    "CREATE FUNCTION evil.text_join(text, text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN evil.strike(); END $$",
 ]
 
 
@@ -194,8 +201,11 @@ def test_t5_planted_objects_are_not_used_on_the_rarer_paths(engine: Engine, leve
             for statement in (*LIES, *ATTACKS, "SET search_path = evil, pg_temp, pg_catalog, public"):
                 execute(connection, statement)
             connection.commit()
-            with pytest.raises(AuditContextError, match=r'"audit\.username" is not set'):
+            with pytest.raises(AuditContextError) as refusal:
                 execute(connection, "INSERT INTO public.item VALUES ('1')")
+            # A strike would be rolled back with the change: what it returns would be in the message or the constraint.
+            assert '"audit.username" is not set. Set it in the same transaction' in str(refusal.value)
+            assert refusal.value.__cause__.diag.constraint_name == "audit.username"  # type: ignore[union-attr]
             connection.rollback()
             for number, name in enumerate(("alice", "bob"), start=1):
                 execute(connection, f"SELECT pg_catalog.set_config('audit.username', '{name}', true)")
@@ -217,7 +227,12 @@ def test_t5_planted_objects_are_not_used_on_the_rarer_paths(engine: Engine, leve
     )
     assert recorded(engine, "log", "id") == [("I", 1), ("I", 2), ("U", 3), ("U", 3)]
     assert recorded(engine, "event", "id") == [("I", 1), ("D", 1)]
-    assert rows(engine, "SELECT username FROM audit_transaction ORDER BY id") == [("alice",), ("bob",)]
+    assert rows(engine, "SELECT username, continues FROM audit_transaction ORDER BY id") == [
+        ("alice", None),
+        ("bob", 1),
+    ]
+    # Numbers from the attacker's own sequence would start at 666.
+    assert rows(engine, "SELECT max(audit_id) < 20 FROM item_audit") == [(True,)]
 
 
 def test_t6_a_setting_of_an_earlier_transaction_reads_empty_and_is_null(engine: Engine) -> None:

@@ -18,7 +18,7 @@ ENABLED = frozenset({"O", "A"})  # fires in ordinary sessions: origin, always (p
 
 @dataclass(frozen=True)
 class InstalledRelation:
-    """A table, partitioned table or sequence and its columns: name to ``format_type`` text.
+    """A table, sequence, view or the like and its columns: name to ``format_type`` text.
 
     :ivar virtual: the generated columns whose values are not stored (PostgreSQL 18).
     """
@@ -26,6 +26,10 @@ class InstalledRelation:
     kind: str
     columns: Mapping[str, str]
     virtual: frozenset[str] = frozenset()
+
+    @property
+    def is_table(self) -> bool:
+        return self.kind in ("r", "p")
 
     @property
     def is_partitioned(self) -> bool:

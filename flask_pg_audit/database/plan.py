@@ -6,13 +6,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from sqlalchemy import MetaData, Sequence, Table
-from sqlalchemy.schema import CreateIndex, CreateSequence, CreateTable, ExecutableDDLElement
+from sqlalchemy.schema import (
+    CreateIndex,
+    CreateSequence,
+    CreateTable,
+    ExecutableDDLElement,
+    SetColumnComment,
+    SetTableComment,
+)
 
 from ..declare.columns import SETTING_KEY
 from ..declare.registry import AuditedTable, audited_tables, transaction_table
 from ..declare.tables import SEQUENCE_NAME
 from ..errors import AuditConfigError
-from .catalog import Installed, InstalledTrigger
+from .catalog import Installed, InstalledRelation, InstalledTrigger
 from .name import QualifiedName
 from .render import DIALECT, ident, qualified
 from .trigger import (
@@ -76,14 +83,17 @@ class Action:
 
 @dataclass(frozen=True)
 class Problem:
-    """Why a table cannot be audited as declared, or not reliably; ``fatal`` ones stop an installation."""
+    """Why a table cannot be audited as declared, or not reliably; ``fatal`` ones stop an installation.
 
-    table: QualifiedName
+    :ivar table: the audited table; ``None`` for what concerns all tables.
+    """
+
+    table: QualifiedName | None
     message: str
     fatal: bool
 
     def __str__(self) -> str:
-        return f"{self.table.display}: {self.message}"
+        return f"{self.table.display}: {self.message}" if self.table else self.message
 
 
 @dataclass(frozen=True)
@@ -102,7 +112,7 @@ class Plan:
         wanted = (table, None) if with_shared else (table,)
         return Plan(
             tuple(action for action in self.actions if action.table in wanted),
-            tuple(problem for problem in self.problems if problem.table == table),
+            tuple(problem for problem in self.problems if problem.table in wanted),
         )
 
 
@@ -137,9 +147,13 @@ def plan(declared: Declared, installed: Installed) -> Plan:
     actions = (
         *_plan_infrastructure(declared, installed),
         *(action for table in declared.tables for action in _plan_table(table, installed)),
+        *_plan_renamed(declared, installed),
     )
-    problems = (problem for table in declared.tables for problem in find_problems(table, installed))
-    return Plan(actions, tuple(problems))
+    problems = (
+        *_find_foreign_infrastructure(declared.infrastructure, installed),
+        *(problem for table in declared.tables for problem in find_problems(table, installed)),
+    )
+    return Plan(actions, problems)
 
 
 def assume_tables(declared: Declared) -> Installed:
@@ -232,6 +246,24 @@ def _plan_table(declared: DeclaredTable, installed: Installed) -> Iterator[Actio
         yield from _plan_triggers(trigger, other, (), installed)
 
 
+def _plan_renamed(declared: Declared, installed: Installed) -> Iterator[Action]:
+    """Drop what an earlier name left on audited tables, else every change would be recorded twice.
+
+    After a rename of the table, or of functions and triggers by another naming convention, the old triggers are
+    still there. Only those whose function is next to ours: auditing in another AUDIT_SCHEMA is somebody else's.
+    """
+    wanted = {table.trigger.function_name for table in declared.tables}
+    for table in declared.tables:
+        trigger = table.trigger
+        names = {definition.name for definition in trigger.triggers}
+        for found in installed.triggers.get(trigger.table, ()):
+            function = found.definition.function
+            is_ours = function in installed.functions and installed.functions[function].is_ours
+            is_next_to_ours = function.schema == trigger.function_name.schema and function not in wanted
+            if is_ours and is_next_to_ours and found.definition.name not in names:
+                yield replace(_drop_trigger(found, trigger.table, "of an earlier name"), table=trigger.table)
+
+
 def _plan_audit_table(
     table: Table, name: QualifiedName, audited: QualifiedName | None, installed: Installed
 ) -> Iterator[Action]:
@@ -242,15 +274,23 @@ def _plan_audit_table(
     for column in table.columns:
         if column.name not in existing.columns:
             type_ = column.type.compile(dialect=DIALECT)
-            statement = f"ALTER TABLE {qualified(name)} ADD COLUMN {ident(column.name)} {type_}"
+            statements = [f"ALTER TABLE {qualified(name)} ADD COLUMN {ident(column.name)} {type_}"]
+            if column.comment:
+                statements.append(_compile(SetColumnComment(column)))
             why = "session setting" if SETTING_KEY in column.info else "missing"
-            yield Action("add", f"column {column.name} to {name.display}", why, (statement,), audited)
+            yield Action("add", f"column {column.name} to {name.display}", why, tuple(statements), audited)
 
 
 def _create_table(table: Table) -> Iterator[str]:
     yield _compile(CreateTable(table, if_not_exists=True))
     for index in sorted(table.indexes, key=lambda index: str(index.name)):
         yield _compile(CreateIndex(index, if_not_exists=True))
+    # As create_all() does; Alembic would find the comments missing.
+    if table.comment:
+        yield _compile(SetTableComment(table))
+    for column in table.columns:
+        if column.comment:
+            yield _compile(SetColumnComment(column))
 
 
 def _compile(element: ExecutableDDLElement) -> str:
@@ -315,6 +355,9 @@ def find_problems(declared: DeclaredTable, installed: Installed) -> Iterator[Pro
             True,
         )
         return
+    if not relation.is_table:
+        yield Problem(table, "is no table in the database, and only tables can be audited", True)
+        return
     image = declared.trigger.columns
     absent = [name for name in image if name not in relation.columns]
     if absent:
@@ -353,12 +396,50 @@ def _find_foreign_objects(trigger: AuditTrigger, installed: Installed) -> Iterat
             'for "audit.function"',
             True,
         )
-    audit_table = installed.relations.get(trigger.audit_table)
-    if audit_table is not None and not {"audit_transaction_id", "audit_id"} <= audit_table.columns.keys():
+    for name in _foreign_triggers(trigger, installed):
+        yield Problem(
+            trigger.table,
+            f'there is another trigger called {name}; set a naming convention for "audit.trigger"',
+            True,
+        )
+    if _is_foreign(installed.relations.get(trigger.audit_table), {"audit_transaction_id", "audit_id"}):
         yield Problem(
             trigger.table,
             f"there is another table called {trigger.audit_table.display}, which is no audit table; set a naming "
             'convention for "audit.table" or another "schema_name"',
+            True,
+        )
+
+
+def _foreign_triggers(trigger: AuditTrigger, installed: Installed) -> list[str]:
+    """Triggers that carry our names and call a function that this package did not generate."""
+    ours = {name for name, function in installed.functions.items() if function.is_ours}
+    names = {definition.name for definition in trigger.triggers}
+    on_table = (found.definition for found in installed.triggers.get(trigger.table, ()))
+    return [found.name for found in on_table if found.name in names and found.function not in ours]
+
+
+def _is_foreign(relation: InstalledRelation | None, columns: set[str]) -> bool:
+    """Whether a name of ours is taken by something that is no table or lacks ``columns``."""
+    return relation is not None and not (relation.is_table and columns <= relation.columns.keys())
+
+
+def _find_foreign_infrastructure(shared: Infrastructure, installed: Installed) -> Iterator[Problem]:
+    taken = [
+        f"function {function.name.display}"
+        for function in shared.functions()
+        if function.name in installed.functions and not installed.functions[function.name].is_ours
+    ]
+    if _is_foreign(installed.relations.get(shared.transaction_table), {"id", "issued_at", "db_role"}):
+        taken.append(f"table {shared.transaction_table.display}")
+    sequence = installed.relations.get(shared.sequence)
+    if sequence is not None and sequence.kind != "S":
+        taken.append(f"sequence {shared.sequence.display}")
+    for what in taken:
+        yield Problem(
+            None,
+            f"the name of the {what} is taken by something that flask_pg_audit did not make; rename that, "
+            "or give auditing a schema of its own with AUDIT_SCHEMA",
             True,
         )
 

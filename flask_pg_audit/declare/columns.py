@@ -47,8 +47,7 @@ def build_image_column(column: Column[Any]) -> Column[Any]:
         image_type(column.type),
         key=column.key,
         nullable=True,
-        primary_key=False,
-        autoincrement=False,
+        primary_key=False,  # and so no SERIAL; autoincrement=False as well would end up in Alembic's ALTER COLUMN
         comment=column.comment,
     )
 

@@ -203,10 +203,14 @@ def _on_table_attached(table: Table, metadata: MetaData) -> None:
 
 
 def _audit_if_declared(table: Table) -> None:
-    if IS_AUDIT_TABLE in table.info or (IS_AUDITED in table.info and _audit_table_of(table) is not None):
+    if IS_AUDIT_TABLE in table.info:
         return
     options = AuditOptions.of(table)
     if not options.enabled:
+        return
+    audit_table = _audit_table_of(table)
+    if audit_table is not None:
+        _catch_up(table, audit_table, options)
         return
     metadata = table.metadata
     app_wide: dict[str, Column[Any]] = metadata.info.get(_SETTINGS, {})
@@ -216,6 +220,17 @@ def _audit_if_declared(table: Table) -> None:
         build_transaction_table(metadata, audit_schema(metadata))
     for column in table.columns:
         _await_type(column, audit_table)
+
+
+def _catch_up(table: Table, audit_table: Table, options: AuditOptions) -> None:
+    """``Table(..., extend_existing=True, info=...)`` replaces ``info``, our mark included, before it adds columns."""
+    if IS_AUDITED in table.info:
+        return
+    table.info = {**table.info, IS_AUDITED: True}
+    for column in table.columns:
+        if column.key not in audit_table.columns and reaches_history(column, options):
+            append_audit_column(audit_table, build_image_column(column))
+            _await_type(column, audit_table)
 
 
 def _on_column_attached(column: Column[Any], table: Any) -> None:
