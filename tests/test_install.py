@@ -464,3 +464,43 @@ def test_a_script_that_fails_leaves_nothing(engine: Engine) -> None:
             execute(connection, install_audit_triggers(item()))
         connection.invalidate()
     assert rows(engine, "SELECT count(*) FROM pg_class WHERE relname LIKE '%audit%' AND relnamespace = 2200") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "warned"),
+    [
+        ("varchar(3)", "varchar(30)", True),
+        ("varchar(3)", "text", True),
+        ("int", "bigint", True),
+        ("timestamp", "timestamptz", True),
+        ("numeric(5,2)", "numeric(9,2)", True),
+        ("varchar(3)[]", "varchar(9)[]", True),
+        ("text", "text", False),
+        ("numeric", "numeric(5,2)", False),
+        ("varchar", "varchar(3)", False),
+        ("varchar", "text", False),
+        ("text", "varchar(3)", False),
+        ("int", "positive", False),
+        ("numeric(5,2)", "amount", False),
+    ],
+)
+def test_a_type_changed_without_its_history_is_reported(engine: Engine, before: str, after: str, warned: bool) -> None:
+    metadata = item()
+    run(
+        engine,
+        "CREATE DOMAIN positive AS int CHECK (VALUE > 0)",
+        "CREATE DOMAIN exact AS numeric(5,2)",
+        "CREATE DOMAIN amount AS exact NOT NULL",
+        "CREATE TABLE item (id int PRIMARY KEY, name text)",
+    )
+    install_audit_triggers(metadata, engine)
+    run(
+        engine,
+        f"ALTER TABLE item_audit ALTER COLUMN name TYPE {before} USING NULL",
+        f"ALTER TABLE item ALTER COLUMN name TYPE {after} USING NULL",
+    )
+    problems = [str(problem) for problem in install_audit_triggers(metadata, engine).problems]
+    assert len(problems) == warned
+    for problem in problems:
+        run(engine, problem.partition("change the history too: ")[2] + " USING NULL")
+    assert install_audit_triggers(metadata, engine).problems == ()

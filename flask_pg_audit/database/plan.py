@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -383,8 +384,34 @@ def find_problems(declared: DeclaredTable, installed: Installed) -> Iterator[Pro
             "exclude it, or declare Computed(..., persisted=True) and migrate it to STORED",
             False,
         )
+    yield from _find_narrow_columns(declared.trigger, installed)
     yield from _find_foreign_objects(declared.trigger, installed)
     yield from _find_row_triggers(declared.trigger, installed)
+
+
+def _find_narrow_columns(trigger: AuditTrigger, installed: Installed) -> Iterator[Problem]:
+    """Trap T13: ``ALTER COLUMN TYPE`` on the table alone; the history may then refuse what the table takes."""
+    history = installed.relations.get(trigger.audit_table)
+    for column in trigger.columns:
+        live = installed.relations[trigger.table].columns.get(column)
+        kept = history.columns.get(column) if history else None
+        if live is None or kept is None or kept == live or kept in _WIDER.get(plain := _without_limit(live), {plain}):
+            continue
+        alter = f"ALTER TABLE {qualified(trigger.audit_table)} ALTER COLUMN {ident(column)} TYPE {live}"
+        yield Problem(
+            trigger.table,
+            f"column {column} is {live} and its history {kept}, which may refuse changes or alter values; "
+            f"change the history too: {alter}",
+            False,
+        )
+
+
+_WIDER = dict.fromkeys(("text", "character varying"), {"text", "character varying"})
+
+
+def _without_limit(type_: str) -> str:
+    """``numeric(5,2)`` as ``numeric``."""
+    return re.sub(r"\(.*?\)", "", type_)
 
 
 def _find_foreign_objects(trigger: AuditTrigger, installed: Installed) -> Iterator[Problem]:
