@@ -30,6 +30,7 @@ HARMLESS = [
     "SELECT CAST(n AS NUMERIC(10, 2)), n::varchar(5) FROM t",
     "WITH t(a, b) AS NOT MATERIALIZED (SELECT 1, 2) SELECT * FROM t",
     "SELECT count(*) AS count_1, 'nextval(1)' FROM (SELECT 1) AS anon_1(a)",
+    "SELECT pg_catalog.lower('a'), pg_catalog.pg_table_is_visible(c.oid) FROM pg_catalog.pg_class AS c",
     "SELECT 'it''s delete from (', \"delete\" FROM a",
     "SELECT max(x) FILTER (WHERE y) OVER (PARTITION BY z), ARRAY(SELECT 1), EXTRACT(year FROM d) "
     "FROM a JOIN LATERAL (SELECT 2) b ON (true)",
@@ -37,6 +38,7 @@ HARMLESS = [
 WRITING = [
     "SELECT nextval('x')",
     "SELECT public.lower('x')",
+    "SELECT pg_catalog.nextval('x')",
     'SELECT "Lower"(1)',
     'SELECT "s"."lower"(1)',
     "SELECT pg_sleep(1)",
@@ -165,6 +167,14 @@ def test_the_user_is_looked_up_for_what_might_write_only(site: Blog) -> None:
         with site.app.test_request_context(), site.db.engine.begin() as connection:
             connection.execute(statement)
         assert bool(asked) is expected, name
+
+
+def test_creating_what_is_there_already_looks_nobody_up(site: Blog) -> None:
+    asked: list[str] = []
+    site.audit.actor_loader(lambda: asked.append("asked"))
+    with site.app.test_request_context():
+        site.db.create_all()
+    assert asked == []
 
 
 def test_the_dialects_text_is_what_is_read() -> None:

@@ -30,6 +30,8 @@ HARMLESS_FUNCTIONS = frozenset(
     row_number row_to_json rtrim sign split_part sqrt statement_timestamp stddev string_agg strpos substr substring
     sum to_char to_date to_json to_jsonb to_number to_timestamp to_tsquery to_tsvector trim trunc ts_headline ts_rank
     unnest upper variance websearch_to_tsquery
+    col_description format_type generate_series generate_subscripts obj_description pg_get_constraintdef pg_get_expr
+    pg_get_indexdef pg_get_serial_sequence pg_table_is_visible pg_type_is_visible
     """.split()  # noqa: SIM905 (a table to read, not a list to scroll through)
 )
 
@@ -112,7 +114,8 @@ def _called(tokens: list[str]) -> Iterator[str]:
             continue
         if before in ("as", "::") or _names_columns_of_cte(tokens, index):
             continue  # CAST(x AS numeric(10, 2)), x::varchar(5), "AS alias(a, b)", "WITH cte(a, b) AS (...)"
-        yield name if before != "." else f"{before}{name}"
+        qualified = before == "." and tokens[max(index - 3, 0)] != "pg_catalog"
+        yield f".{name}" if qualified else name
 
 
 def _is_name(token: str) -> bool:

@@ -406,7 +406,8 @@ def _find_narrow_columns(trigger: AuditTrigger, installed: Installed) -> Iterato
         )
 
 
-_WIDER = dict.fromkeys(("text", "character varying"), {"text", "character varying"})
+#: What may hold a type's values without refusing or altering any.
+_WIDER = {type_: frozenset({"text", "character varying"}) for type_ in ("text", "character varying")}
 
 
 def _without_limit(type_: str) -> str:
