@@ -395,7 +395,7 @@ def _find_narrow_columns(trigger: AuditTrigger, installed: Installed) -> Iterato
     for column in trigger.columns:
         live = installed.relations[trigger.table].columns.get(column)
         kept = history.columns.get(column) if history else None
-        if live is None or kept is None or kept == live or kept in _WIDER.get(plain := _without_limit(live), {plain}):
+        if live is None or kept is None or _holds(kept, live):
             continue
         alter = f"ALTER TABLE {qualified(trigger.audit_table)} ALTER COLUMN {ident(column)} TYPE {live}"
         yield Problem(
@@ -407,12 +407,13 @@ def _find_narrow_columns(trigger: AuditTrigger, installed: Installed) -> Iterato
 
 
 #: What may hold a type's values without refusing or altering any.
-_WIDER = {type_: frozenset({"text", "character varying"}) for type_ in ("text", "character varying")}
+_UNLIMITED_TEXT = frozenset(("text", "character varying"))
 
 
-def _without_limit(type_: str) -> str:
-    """``numeric(5,2)`` as ``numeric``."""
-    return re.sub(r"\(.*?\)", "", type_)
+def _holds(kept: str, live: str) -> bool:
+    """Whether every value of the type ``live`` can be stored as ``kept``: the same type, or without its limit."""
+    plain = re.sub(r"\(.*?\)", "", live)
+    return kept in (live, plain) or {kept, plain} <= _UNLIMITED_TEXT
 
 
 def _find_foreign_objects(trigger: AuditTrigger, installed: Installed) -> Iterator[Problem]:
