@@ -14,6 +14,7 @@ class Action:
     :ivar code: what is wrong, in the terms of ``flask audit check``: ``trigger-missing``.
     :ivar verb: ``create``, ``add``, ``replace``, ``alter``, ``rename``, ``move`` or ``drop``.
     :ivar subject: readable: ``trigger public_account_audit_insert on account``.
+    :ivar relations: the tables that it changes, or whose triggers it changes; the old and the new name of a moved one.
     :ivar undo: the statements that bring back what was there before; never any that drop history.
     :ivar table: the audited table that needs it; ``None`` for what all tables share.
     """
@@ -25,6 +26,7 @@ class Action:
     statements: tuple[str, ...]
     table: QualifiedName | None = None
     undo: tuple[str, ...] = ()
+    relations: tuple[QualifiedName, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.verb} {self.subject} ({self.reason})"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from sqlalchemy import Column, MetaData, Table
 from sqlalchemy.dialects.postgresql import CreateEnumType
 from sqlalchemy.dialects.postgresql.named_types import ENUM
 from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement, SetColumnComment, SetTableComment
+from sqlalchemy.types import TypeEngine
 
 from ..declare.columns import SETTING_KEY
 from ..declare.naming import MAX_IDENTIFIER_BYTES
@@ -64,6 +66,7 @@ def _plan_move(table: DeclaredTable, former: QualifiedName, relation: InstalledR
         tuple(do for do, _ in steps),
         table.name,
         tuple(undo for _, undo in reversed(steps)),
+        (former, name),
     )
 
 
@@ -119,7 +122,8 @@ def plan_history(
             yield from _plan_enum(column, name, audited, installed)
     if existing is None:
         statements = tuple(_create_table(table, name))
-        yield Action("audit-table-missing", "create", f"table {name.display}", "missing", statements, audited)
+        subject = f"table {name.display}"
+        yield Action("audit-table-missing", "create", subject, "missing", statements, audited, relations=(name,))
         return
     for column in table.columns:
         if column.name not in existing.columns:
@@ -133,9 +137,8 @@ def _plan_column(column: Column[object], name: QualifiedName, audited: Qualified
     if column.comment:
         statements.append(_compile(SetColumnComment(_placed(column.table, name).columns[column.key])))
     reason = "session setting" if SETTING_KEY in column.info else "missing"
-    return Action(
-        "column-missing", "add", f"column {column.name} to {name.display}", reason, tuple(statements), audited
-    )
+    subject = f"column {column.name} to {name.display}"
+    return Action("column-missing", "add", subject, reason, tuple(statements), audited, relations=(name,))
 
 
 def _plan_enum(
@@ -148,12 +151,15 @@ def _plan_enum(
     enum = QualifiedName(type_.schema or name.schema, type_.name)
     if enum in installed.enums:
         return
-    create = _compile(CreateEnumType(type_))
-    # Another setting may use the same type, and a script cannot know what is there: PostgreSQL has no IF NOT EXISTS.
+    subject, create = f"type {enum.display}", create_enum_sql(column.type)
+    yield Action("type-missing", "create", subject, "session setting", (create,), audited, relations=(enum,))
+
+
+def create_enum_sql(type_: TypeEngine[Any]) -> str:
+    """A statement that creates an enum type unless it exists: PostgreSQL's has no ``IF NOT EXISTS``."""
+    create = _compile(CreateEnumType(type_.dialect_impl(DIALECT)))  # type: ignore[arg-type]
     body = f"BEGIN\n    {create};\nEXCEPTION WHEN duplicate_object THEN NULL;\nEND"
-    yield Action(
-        "type-missing", "create", f"type {enum.display}", "session setting", (f"DO {dollar_quoted(body)}",), audited
-    )
+    return f"DO {dollar_quoted(body)}"
 
 
 def _plan_widening(table: DeclaredTable, existing: InstalledRelation, installed: Installed) -> Iterator[Action]:
@@ -164,7 +170,8 @@ def _plan_widening(table: DeclaredTable, existing: InstalledRelation, installed:
             name = table.trigger.audit_table
             alter = alter_type_sql(name, column, type_)
             subject = f"column {column} of {name.display}"
-            yield Action("column-type", "alter", subject, f"is {kept}, not {type_}", (alter,), table.name)
+            reason = f"is {kept}, not {type_}"
+            yield Action("column-type", "alter", subject, reason, (alter,), table.name, relations=(name,))
 
 
 def narrow_columns(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from sqlalchemy import Sequence
 from sqlalchemy.schema import CreateSequence
@@ -97,6 +98,7 @@ def _plan_move(former: Infrastructure, shared: Infrastructure, installed: Instal
                 "AUDIT_SCHEMA",
                 (set_schema_sql(kind, old, new.schema),),
                 undo=(set_schema_sql(kind, new, old.schema),),
+                relations=(old, new),
             )
 
 
@@ -122,7 +124,7 @@ def _continue_numbers(action: Action, declared: Declared, installed: Installed) 
         column = "audit_transaction_id"
     highest = ", ".join(f"(SELECT pg_catalog.max({column}) FROM {qualified(name)})" for name in histories)  # noqa: S608
     statement = f"SELECT pg_catalog.setval({target}, GREATEST(1, {highest}))"
-    return Action(action.code, action.verb, action.subject, "lost", (*action.statements, statement))
+    return replace(action, reason="lost", statements=(*action.statements, statement))
 
 
 def _has_ids(relation: InstalledRelation | None) -> bool:

@@ -45,7 +45,8 @@ def _iter_orphans(declared: Declared, installed: Installed) -> Iterator[Orphan]:
         recorded = fingerprint.table if fingerprint else None
         on_declared = any(table in handled for table, _ in triggers)
         if not on_declared and (triggers or recorded is not None):
-            yield Orphan(name, triggers[0][0] if triggers else recorded, triggers)
+            tables = [table for table, _ in triggers]
+            yield Orphan(name, recorded if recorded in tables or not tables else tables[0], triggers)
 
 
 def find_orphan_problems(declared: Declared, installed: Installed) -> Iterator[Problem]:

@@ -85,7 +85,8 @@ def drop_trigger(
     """Drop a trigger of ours."""
     definition = found.definition
     subject = f"trigger {definition.name} on {on.display}"
-    return Action(code, "drop", subject, reason, (definition.drop_sql(on),), table, _recreate_trigger(found, on))
+    undo = _recreate_trigger(found, on)
+    return Action(code, "drop", subject, reason, (definition.drop_sql(on),), table, undo, (on,))
 
 
 def _recreate_trigger(found: InstalledTrigger, on: QualifiedName) -> tuple[str, ...]:
@@ -136,6 +137,7 @@ def _rename(found: InstalledTrigger, wanted: TriggerDefinition, on: QualifiedNam
         (wanted.create_sql(on), *_keep_always(found, on, wanted.name), old.drop_sql(on)),
         table,
         (*_recreate_trigger(found, on), wanted.drop_sql(on)),
+        (on,),
     )
 
 
@@ -146,14 +148,14 @@ def _plan_trigger(
     create = wanted.create_sql(on)
     if found is None:
         code = "trigger-missing" if on == trigger.table else "partition-unrecorded"
-        yield Action(code, "create", subject, "missing", (create,), trigger.table, (wanted.drop_sql(on),))
+        yield Action(code, "create", subject, "missing", (create,), trigger.table, (wanted.drop_sql(on),), (on,))
     elif found.definition != wanted:
         statements = (create, *_keep_always(found, on, wanted.name))
         undo = _recreate_trigger(found, on)
-        yield Action("trigger-outdated", "replace", subject, "outdated", statements, trigger.table, undo)
+        yield Action("trigger-outdated", "replace", subject, "outdated", statements, trigger.table, undo, (on,))
     elif not found.is_enabled:
         code, reason = ("trigger-replica", "replica only") if found.enabled == REPLICA else _DISABLED
-        yield Action(code, "replace", subject, reason, (create,), trigger.table)
+        yield Action(code, "replace", subject, reason, (create,), trigger.table, relations=(on,))
 
 
 _DISABLED = ("trigger-disabled", "disabled")

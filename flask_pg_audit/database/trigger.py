@@ -77,7 +77,12 @@ class TriggerDefinition:
 
     def create_sql(self, table: QualifiedName) -> str:
         """``CREATE OR REPLACE TRIGGER``: replaced in place, so there is no moment without it."""
-        return render("create_trigger", trigger=self, table=table)
+        return render("create_trigger", trigger=self, table=qualified(table))
+
+    def create_pattern(self) -> str:
+        """The same as a pattern for ``format()``, to which schema and name of a table are still to be given."""
+        place = "\0"  # no identifier has it
+        return render("create_trigger", trigger=self, table=place).replace("%", "%%").replace(place, "%I.%I")
 
     def drop_sql(self, table: QualifiedName) -> str:
         return f"DROP TRIGGER IF EXISTS {ident(self.name)} ON {qualified(table)}"
