@@ -157,7 +157,7 @@ def _plan_enum(
 
 def create_enum_sql(type_: TypeEngine[Any]) -> str:
     """A statement that creates an enum type unless it exists: PostgreSQL's has no ``IF NOT EXISTS``."""
-    create = _compile(CreateEnumType(type_.dialect_impl(DIALECT)))  # type: ignore[arg-type]
+    create = _compile(CreateEnumType(type_.dialect_impl(DIALECT)))
     body = f"BEGIN\n    {create};\nEXCEPTION WHEN duplicate_object THEN NULL;\nEND"
     return f"DO {dollar_quoted(body)}"
 
