@@ -42,7 +42,7 @@ def test_dry_run_does_nothing(site: Blog) -> None:
 
 def test_the_sql_script_is_whole_and_installs(site: Blog) -> None:
     script = run(site.app, "install", "--sql").output
-    assert "CREATE TABLE IF NOT EXISTS post_audit" in script
+    assert "CREATE TABLE IF NOT EXISTS public.post_audit" in script
     engine = create_engine(site.app.config["SQLALCHEMY_DATABASE_URI"], isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.exec_driver_sql(script, execution_options={"no_parameters": True})

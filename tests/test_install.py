@@ -16,7 +16,7 @@ from flask_pg_audit import (
     set_session_vars,
     uninstall_audit_triggers,
 )
-from flask_pg_audit.database.plan import Plan
+from flask_pg_audit.database.action import Plan
 from flask_pg_audit.declare.registry import set_audit_schema
 from tests.capture import audited_table, column, execute, install, recorded, role, rows, run
 from tests.server import Database
@@ -128,7 +128,7 @@ def test_changed_options(engine: Engine, options: dict[str, Any], expected: list
         ),
         (
             "ALTER TABLE item ENABLE REPLICA TRIGGER public_item_audit_update",
-            "replace trigger public_item_audit_update on item (disabled)",
+            "replace trigger public_item_audit_update on item (replica only)",
         ),
         ("DROP TRIGGER public_item_audit_update ON item", "create trigger public_item_audit_update on item (missing)"),
         ("ALTER FUNCTION public_item_audit() SECURITY INVOKER", "replace function public_item_audit (altered)"),
@@ -136,7 +136,7 @@ def test_changed_options(engine: Engine, options: dict[str, Any], expected: list
         (
             "CREATE OR REPLACE FUNCTION public_item_audit() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS "
             "'BEGIN RETURN NULL; /* was flask_pg_audit */ END'",
-            "replace function public_item_audit (outdated)",
+            "replace function public_item_audit (edited by hand)",
         ),
         ("ALTER TABLE item_audit DROP COLUMN name", "add column name to item_audit (missing)"),
         ("DROP TABLE item_audit", "create table item_audit (missing)"),
@@ -413,19 +413,22 @@ def test_another_naming_convention_records_no_change_twice(
     assert recorded(engine, "item") == [("I",), ("U",), ("T",)]
 
 
-@pytest.mark.parametrize("with_history", [True, False])
-def test_a_renamed_table_goes_on_under_its_new_name(engine: Engine, with_history: bool) -> None:
+@pytest.mark.parametrize("by_hand", [True, False], ids=["history renamed by hand", "history renamed by install"])
+def test_a_renamed_table_goes_on_with_its_history_under_its_new_name(engine: Engine, by_hand: bool) -> None:
     install(engine, item())
     run(engine, "INSERT INTO item VALUES (1, 'a')", "ALTER TABLE item RENAME TO thing")
-    if with_history:
+    if by_hand:
         run(engine, "ALTER TABLE item_audit RENAME TO thing_audit")
     metadata = MetaData()
     audited_table(metadata, "thing", column("id", Integer, primary_key=True), column("name", Text))
-    plan = install_audit_triggers(metadata, engine)
-    assert "drop trigger public_item_audit_insert on thing (of an earlier name)" in actions(plan)
+    done = actions(install_audit_triggers(metadata, engine))
+    assert ("rename table item_audit to thing_audit (the history of thing)" in done) is not by_hand
+    assert "drop trigger public_item_audit_insert on thing (of an earlier name)" in done
+    assert "drop function public_item_audit (of an earlier name)" in done
     run(engine, "INSERT INTO thing VALUES (2, 'b')")
-    assert recorded(engine, "thing", "id") == ([("I", 1), ("I", 2)] if with_history else [("I", 2)])
-    assert install_audit_triggers(metadata, engine).actions == ()
+    assert recorded(engine, "thing", "id") == [("I", 1), ("I", 2)]
+    again = install_audit_triggers(metadata, engine)
+    assert (again.actions, again.problems) == ((), ())
 
 
 def test_auditing_by_somebody_else_in_another_schema_is_not_touched(engine: Engine) -> None:
@@ -467,24 +470,33 @@ def test_a_script_that_fails_leaves_nothing(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "warned"),
+    ("before", "after", "outcome"),
     [
-        ("varchar(3)", "varchar(30)", True),
-        ("varchar(3)", "text", True),
-        ("int", "bigint", True),
-        ("timestamp", "timestamptz", True),
-        ("numeric(5,2)", "numeric(9,2)", True),
-        ("varchar(3)[]", "varchar(9)[]", True),
-        ("text", "text", False),
-        ("numeric", "numeric(5,2)", False),
-        ("varchar", "varchar(3)", False),
-        ("varchar", "text", False),
-        ("text", "varchar(3)", False),
-        ("int", "positive", False),
-        ("numeric(5,2)", "amount", False),
+        ("varchar(3)", "varchar(30)", "followed"),
+        ("varchar(3)", "text", "followed"),
+        ("numeric(5,2)", "numeric(9,2)", "followed"),
+        ("numeric(5,2)", "numeric", "followed"),
+        ("varbit(5)", "varbit(9)", "followed"),
+        ("int", "bigint", "reported"),
+        ("numeric(5,2)", "numeric(9,4)", "reported"),
+        ("timestamp", "timestamptz", "reported"),
+        ("varchar(3)[]", "varchar(9)[]", "reported"),
+        ("char(3)", "char(9)", "reported"),
+        ("text", "text", "held"),
+        ("numeric", "numeric(5,2)", "held"),
+        ("numeric(9,2)", "numeric(5,2)", "held"),
+        ("varchar", "varchar(3)", "held"),
+        ("varchar(30)", "varchar(3)", "held"),
+        ("varchar", "text", "held"),
+        ("text", "varchar(3)", "held"),
+        ("bigint", "smallint", "held"),
+        ("int", "positive", "held"),
+        ("numeric(5,2)", "amount", "held"),
     ],
 )
-def test_a_type_changed_without_its_history_is_reported(engine: Engine, before: str, after: str, warned: bool) -> None:
+def test_history_follows_a_changed_type_where_that_rewrites_nothing(
+    engine: Engine, before: str, after: str, outcome: str
+) -> None:
     metadata = item()
     run(
         engine,
@@ -499,8 +511,13 @@ def test_a_type_changed_without_its_history_is_reported(engine: Engine, before: 
         f"ALTER TABLE item_audit ALTER COLUMN name TYPE {before} USING NULL",
         f"ALTER TABLE item ALTER COLUMN name TYPE {after} USING NULL",
     )
-    problems = [str(problem) for problem in install_audit_triggers(metadata, engine).problems]
-    assert len(problems) == warned
-    for problem in problems:
-        run(engine, problem.partition("change the history too: ")[2] + " USING NULL")
-    assert install_audit_triggers(metadata, engine).problems == ()
+    file = "SELECT pg_relation_filenode('item_audit')"
+    before_installing = rows(engine, file)
+    plan = install_audit_triggers(metadata, engine)
+    assert rows(engine, file) == before_installing, "the history was rewritten"
+    assert len(plan.actions) == (outcome == "followed")
+    assert len(plan.problems) == (outcome == "reported")
+    for problem in plan.problems:
+        run(engine, problem.fix.partition("rewrites it: ")[2] + " USING NULL")
+    again = install_audit_triggers(metadata, engine)
+    assert (again.actions, again.problems) == ((), ())

@@ -1,146 +1,147 @@
-"""What is installed, read from the live catalog. Takes no locks beyond those of a ``SELECT``."""
+"""Reading the live catalog into :class:`Installed`. Takes no locks beyond those of a ``SELECT``.
+
+The catalog is everybody's to read, so any role that may connect will do.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection
 
+from .installed import (
+    Installed,
+    InstalledFunction,
+    InstalledIndex,
+    InstalledRelation,
+    InstalledTrigger,
+    Partition,
+)
 from .name import QualifiedName
 from .render import render
 from .trigger import TriggerDefinition
 
-ENABLED = frozenset({"O", "A"})  # fires in ordinary sessions: origin, always (pg_trigger.tgenabled)
-
-
-@dataclass(frozen=True)
-class InstalledRelation:
-    """A table, sequence, view or the like and its columns: name to ``format_type`` text.
-
-    :ivar virtual: the generated columns whose values are not stored (PostgreSQL 18).
-    """
-
-    kind: str
-    columns: Mapping[str, str]
-    virtual: frozenset[str] = frozenset()
-
-    @property
-    def is_table(self) -> bool:
-        return self.kind in ("r", "p")
-
-    @property
-    def is_partitioned(self) -> bool:
-        return self.kind == "p"
-
-
-@dataclass(frozen=True)
-class InstalledFunction:
-    """A function as ``pg_proc`` has it."""
-
-    source: str
-    security_definer: bool
-    has_settings: bool
-
-    @property
-    def is_ours(self) -> bool:
-        """Whether this package generated the function: its header says so."""
-        return "flask_pg_audit" in self.source
-
-
-@dataclass(frozen=True)
-class InstalledTrigger:
-    """A trigger as ``pg_trigger`` has it."""
-
-    definition: TriggerDefinition
-    enabled: str
-
-    @property
-    def is_enabled(self) -> bool:
-        return self.enabled in ENABLED
-
-
-@dataclass(frozen=True)
-class Partition:
-    """A partition, of whatever depth, of a partitioned table."""
-
-    name: QualifiedName
-    has_rows: bool
-
-
-@dataclass(frozen=True)
-class Installed:
-    """One consistent reading of the catalog, limited to the schemas that matter."""
-
-    schemas: frozenset[str] = frozenset()
-    relations: Mapping[QualifiedName, InstalledRelation] = field(default_factory=dict)
-    functions: Mapping[QualifiedName, InstalledFunction] = field(default_factory=dict)
-    triggers: Mapping[QualifiedName, tuple[InstalledTrigger, ...]] = field(default_factory=dict)
-    partitions: Mapping[QualifiedName, tuple[Partition, ...]] = field(default_factory=dict)
-
 
 def read_installed(connection: Connection, schemas: Iterable[str], function_names: Iterable[str]) -> Installed:
-    """Read what the database has in ``schemas``.
+    """Read what the database has in ``schemas``, and in those where functions of this package record to.
 
     Triggers and partitions are read whatever their schema, since a partition may live in another one.
     """
-    wanted = {"schemas": sorted(set(schemas)), "names": sorted(set(function_names))}
-    return Installed(
-        schemas=frozenset(_read_schemas(connection)),
-        relations=_read_relations(connection, wanted),
-        functions=_read_functions(connection, wanted),
-        triggers=_read_triggers(connection),
-        partitions=_read_partitions(connection, wanted),
+    return _CatalogReader(connection, schemas, function_names).read()
+
+
+class _CatalogReader:
+    def __init__(self, connection: Connection, schemas: Iterable[str], function_names: Iterable[str]) -> None:
+        self._connection = connection
+        self._parameters = {"schemas": sorted(set(schemas)), "names": sorted(set(function_names))}
+
+    def read(self) -> Installed:
+        functions = self._functions()
+        self._parameters["schemas"] = sorted({*self._parameters["schemas"], *_schemas_of(functions)})
+        return Installed(
+            schemas=frozenset(self._schemas()),
+            relations=self._relations(),
+            enums=frozenset(QualifiedName(*row) for row in self._rows("read_enums")),
+            functions=functions,
+            triggers=self._triggers(),
+            partitions=self._partitions(),
+            children={
+                table: tuple(QualifiedName(*row) for row in rows)
+                for table, rows in self._by_relation("read_inheritance").items()
+            },
+            cascading_self_references={
+                table: tuple(name for (name,) in rows)
+                for table, rows in self._by_relation("read_self_references").items()
+            },
+            server_version=self._server_version(),
+        )
+
+    def _server_version(self) -> int:
+        query = "SELECT pg_catalog.current_setting('server_version_num')"
+        return int(self._connection.exec_driver_sql(query).scalar_one())
+
+    def _rows(self, template: str) -> Sequence[Any]:
+        return self._connection.exec_driver_sql(render(template), dict(self._parameters)).all()
+
+    def _by_relation(self, template: str) -> dict[QualifiedName, list[tuple[Any, ...]]]:
+        """The rows by their first two columns, schema and relation, without these."""
+        grouped: dict[QualifiedName, list[tuple[Any, ...]]] = defaultdict(list)
+        for schema, name, *rest in self._rows(template):
+            grouped[QualifiedName(schema, name)].append(tuple(rest))
+        return grouped
+
+    def _schemas(self) -> Iterable[str]:
+        return self._connection.exec_driver_sql("SELECT nspname FROM pg_catalog.pg_namespace").scalars()
+
+    def _functions(self) -> dict[QualifiedName, InstalledFunction]:
+        return {
+            QualifiedName(row.nspname, row.proname): InstalledFunction(
+                source=row.prosrc,
+                signature=row.signature,
+                definition=row.definition,
+                language=row.lanname,
+                security_definer=row.prosecdef,
+                has_settings=row.has_settings,
+                is_volatile=row.is_volatile,
+                comment=row.comment,
+                callers=tuple(row.callers),
+                owner=row.rolname,
+                owner_is_superuser=row.rolsuper,
+            )
+            for row in self._rows("read_functions")
+        }
+
+    def _relations(self) -> dict[QualifiedName, InstalledRelation]:
+        indexes = self._by_relation("read_indexes")
+        writers = self._by_relation("read_writers")
+        return {
+            name: _build_relation(rows, indexes.get(name, ()), writers.get(name, ()))
+            for name, rows in self._by_relation("read_columns").items()
+        }
+
+    def _triggers(self) -> dict[QualifiedName, tuple[InstalledTrigger, ...]]:
+        return {table: tuple(map(_build_trigger, rows)) for table, rows in self._by_relation("read_triggers").items()}
+
+    def _partitions(self) -> dict[QualifiedName, tuple[Partition, ...]]:
+        return {
+            root: tuple(
+                Partition(QualifiedName(schema, name), has_rows=kind != "p", is_foreign=kind == "f")
+                for schema, name, kind in rows
+            )
+            for root, rows in self._by_relation("read_partitions").items()
+        }
+
+
+def _schemas_of(functions: Mapping[QualifiedName, InstalledFunction]) -> Iterable[str]:
+    """The schemas of our functions and of the history that they write."""
+    for name, function in functions.items():
+        if function.is_ours:
+            yield name.schema
+            if function.fingerprint is not None and function.fingerprint.audit_table is not None:
+                yield function.fingerprint.audit_table.schema
+
+
+def _build_relation(
+    rows: Iterable[tuple[Any, ...]], indexes: Iterable[tuple[Any, ...]], writers: Iterable[tuple[Any, ...]]
+) -> InstalledRelation:
+    (kind, *_, owner), *_ = rows = list(rows)
+    columns = [row[1:5] for row in rows if row[1] is not None]
+    return InstalledRelation(
+        kind=kind,
+        columns={name: type_ for name, type_, _, _ in columns},
+        required=frozenset(name for name, _, required, _ in columns if required),
+        virtual=frozenset(name for name, _, _, virtual in columns if virtual),
+        indexes=tuple(InstalledIndex(name, tuple(names), primary) for name, names, primary in indexes),
+        owner=owner,
+        writers={role: tuple(privileges) for role, privileges in writers},
     )
 
 
-def _rows(connection: Connection, template: str, wanted: Mapping[str, Any]) -> Iterable[Any]:
-    return connection.exec_driver_sql(render(template), dict(wanted)).all()
-
-
-def _read_schemas(connection: Connection) -> Iterable[str]:
-    return connection.exec_driver_sql("SELECT nspname FROM pg_catalog.pg_namespace").scalars()
-
-
-def _read_relations(connection: Connection, wanted: Mapping[str, Any]) -> dict[QualifiedName, InstalledRelation]:
-    kinds: dict[QualifiedName, str] = {}
-    columns: dict[QualifiedName, dict[str, str]] = defaultdict(dict)
-    virtual: dict[QualifiedName, set[str]] = defaultdict(set)
-    for schema, name, kind, column, type_, is_virtual in _rows(connection, "read_columns", wanted):
-        relation = QualifiedName(schema, name)
-        kinds[relation] = kind
-        if column is not None:
-            columns[relation][column] = type_
-        if is_virtual:
-            virtual[relation].add(column)
-    return {
-        relation: InstalledRelation(kind, columns[relation], frozenset(virtual[relation]))
-        for relation, kind in kinds.items()
-    }
-
-
-def _read_functions(connection: Connection, wanted: Mapping[str, Any]) -> dict[QualifiedName, InstalledFunction]:
-    return {
-        QualifiedName(schema, name): InstalledFunction(source, security_definer, has_settings)
-        for schema, name, source, security_definer, has_settings in _rows(connection, "read_functions", wanted)
-    }
-
-
-def _read_triggers(connection: Connection) -> dict[QualifiedName, tuple[InstalledTrigger, ...]]:
-    triggers: dict[QualifiedName, list[InstalledTrigger]] = defaultdict(list)
-    for schema, table, name, type_, function_schema, function, old, new, enabled in _rows(
-        connection, "read_triggers", {}
-    ):
-        definition = TriggerDefinition(name, type_, QualifiedName(function_schema, function), old, new)
-        triggers[QualifiedName(schema, table)].append(InstalledTrigger(definition, enabled))
-    return {table: tuple(found) for table, found in triggers.items()}
-
-
-def _read_partitions(connection: Connection, wanted: Mapping[str, Any]) -> dict[QualifiedName, tuple[Partition, ...]]:
-    partitions: dict[QualifiedName, list[Partition]] = defaultdict(list)
-    for root_schema, root, schema, name, kind in _rows(connection, "read_partitions", wanted):
-        root_name = QualifiedName(root_schema, root)
-        partitions[root_name].append(Partition(QualifiedName(schema, name), has_rows=kind == "r"))
-    return {root: tuple(found) for root, found in partitions.items()}
+def _build_trigger(row: tuple[Any, ...]) -> InstalledTrigger:
+    name, type_, function_schema, function, old_table, new_table, restricted, enabled = row
+    definition = TriggerDefinition(
+        name, type_, QualifiedName(function_schema, function), old_table, new_table, restricted
+    )
+    return InstalledTrigger(definition, enabled)

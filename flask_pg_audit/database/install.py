@@ -2,75 +2,116 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import overload
 
 from sqlalchemy import Connection, Engine, MetaData
 from sqlalchemy.exc import DBAPIError
 
-from ..declare.registry import audit_metadata
 from ..errors import AuditConfigError, AuditInstallError, driver_message, sqlstate
-from .catalog import Installed, read_installed
-from .plan import Declared, Plan, assume_tables, build_declared, plan, plan_history_removal, plan_removal
+from .action import Plan
+from .catalog import read_installed
+from .declared import Declared, build_declared
+from .installed import Installed
+from .plan import assume_tables, plan
+from .removal import assume_installed, plan_history_removal, plan_removal
+from .render import literal
 
 #: Key of the advisory lock that serialises installations in one database: "flask_pg" in ASCII.
 ADVISORY_LOCK = 0x666C61736B5F7067
 
 _INSUFFICIENT_PRIVILEGE = "42501"
+_LOCK_NOT_AVAILABLE = "55P03"
+_DEADLOCK = "40P01"
 
 Bind = Engine | Connection
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How an installation gets its locks without making the writers of a busy table wait.
+
+    Whoever wants a lock that is taken also holds up everybody who comes later. So each try waits for
+    ``lock_timeout`` seconds only, then lets everybody pass for a moment and begins anew.
+
+    :ivar lock_timeout: seconds; 0 waits without end.
+    :ivar tries: how often, before it gives up with an error and nothing is changed.
+    """
+
+    lock_timeout: float = 2.0
+    tries: int = 20
+
+    def pause(self, number: int) -> float:
+        """Seconds between try ``number``, from 1, and the next."""
+        return min(0.1 * 2.0**number, 5.0)
 
 
 @overload
 def install_audit_triggers(metadata: MetaData, engine: None = None) -> str: ...
 @overload
-def install_audit_triggers(metadata: MetaData, engine: Bind) -> Plan: ...
-def install_audit_triggers(metadata: MetaData, engine: Bind | None = None) -> Plan | str:
+def install_audit_triggers(
+    metadata: MetaData, engine: Bind, *, prune: bool = False, patience: Patience = Patience()
+) -> Plan: ...
+def install_audit_triggers(
+    metadata: MetaData, engine: Bind | None = None, *, prune: bool = False, patience: Patience = Patience()
+) -> Plan | str:
     """Create what is missing so that every audited table of ``metadata`` records its changes.
 
     Creates missing audit tables, adds missing columns to them, and creates or replaces functions and triggers
-    whose definition differs. Nothing is ever dropped but triggers of ours that the declaration no longer wants.
+    whose definition differs. Audit tables follow a table that was renamed. History is never dropped.
 
     One transaction: all or nothing. A ``Connection`` that is in a transaction is used within it and not
     committed. Concurrent calls wait for each other (an advisory lock). ``CREATE TRIGGER`` takes a ``SHARE ROW
     EXCLUSIVE`` lock on the table: writers wait until the end of the transaction, readers do not. A second call
     finds nothing to do and takes no lock on any table.
 
-    :returns: the :class:`~flask_pg_audit.database.plan.Plan` that was carried out; without ``engine``, the whole
+    :param prune: also drop the triggers and functions of tables that are no longer audited.
+    :param patience: for how long, and how often, to try for the locks; a caller's transaction is tried once, and
+        under the ``lock_timeout`` that it has.
+    :returns: the :class:`~flask_pg_audit.database.action.Plan` that was carried out; without ``engine``, the whole
         SQL script, idempotent, for tables without a schema in ``public``.
     :raises AuditConfigError: no table is audited, or ``engine`` is not for PostgreSQL.
-    :raises AuditInstallError: an audited table or column is not in the database, or a privilege is missing.
+    :raises AuditInstallError: an audited table or column is not in the database, a privilege is missing, or the
+        locks could not be had. Nothing is changed then.
 
     .. versionadded:: 0.1
     """
     if engine is None:
-        return render_script(plan(declared := declare(metadata, "public"), assume_tables(declared)))
-    return _run(metadata, engine, plan)
+        return render_script(plan(declared := build_declared(metadata, "public"), assume_tables(declared)))
+
+    def make_plan(declared: Declared, installed: Installed) -> Plan:
+        return plan(declared, installed, prune=prune)
+
+    return _run(metadata, engine, make_plan, patience)
 
 
 @overload
 def uninstall_audit_triggers(metadata: MetaData, engine: None = None) -> str: ...
 @overload
-def uninstall_audit_triggers(metadata: MetaData, engine: Bind) -> Plan: ...
-def uninstall_audit_triggers(metadata: MetaData, engine: Bind | None = None) -> Plan | str:
+def uninstall_audit_triggers(metadata: MetaData, engine: Bind, *, patience: Patience = Patience()) -> Plan: ...
+def uninstall_audit_triggers(
+    metadata: MetaData, engine: Bind | None = None, *, patience: Patience = Patience()
+) -> Plan | str:
     """Drop the triggers and functions; audit tables and ``audit_transaction``, the history, stay.
 
-    Transaction and lock as for :func:`install_audit_triggers`; ``DROP TRIGGER`` takes an ``ACCESS EXCLUSIVE``
+    Transaction and locks as for :func:`install_audit_triggers`; ``DROP TRIGGER`` takes an ``ACCESS EXCLUSIVE``
     lock on the table.
 
     :returns: the plan that was carried out; without ``engine``, the SQL script.
     :raises AuditConfigError: no table is audited, or ``engine`` is not for PostgreSQL.
-    :raises AuditInstallError: a privilege is missing.
+    :raises AuditInstallError: a privilege is missing, or the locks could not be had.
 
     .. versionadded:: 0.1
     """
     if engine is None:
-        return render_script(_plan_blind_removal(declare(metadata, "public")))
-    return _run(metadata, engine, plan_removal)
+        return render_script(plan_removal(declared := build_declared(metadata, "public"), assume_installed(declared)))
+    return _run(metadata, engine, plan_removal, patience)
 
 
-def uninstall_with_history(metadata: MetaData, engine: Bind) -> Plan:
+def uninstall_with_history(metadata: MetaData, engine: Bind, *, patience: Patience = Patience()) -> Plan:
     """Drop triggers and functions **and the history**: audit tables, ``audit_transaction``, the sequence."""
 
     def plan_both(declared: Declared, installed: Installed) -> Plan:
@@ -78,17 +119,17 @@ def uninstall_with_history(metadata: MetaData, engine: Bind) -> Plan:
         history = plan_history_removal(declared, installed)
         return Plan(triggers.actions + history.actions)
 
-    return _run(metadata, engine, plan_both)
+    return _run(metadata, engine, plan_both, patience)
 
 
-def plan_installation(metadata: MetaData, engine: Bind) -> tuple[Declared, Installed, Plan]:
+def plan_installation(metadata: MetaData, engine: Bind, *, prune: bool = False) -> tuple[Declared, Installed, Plan]:
     """Read the catalog and return what an installation would do; changes nothing.
 
     :raises AuditConfigError: no table is audited, or ``engine`` is not for PostgreSQL.
     """
     with _connection(engine) as connection:
         declared, installed = _read(metadata, connection)
-        return declared, installed, plan(declared, installed)
+        return declared, installed, plan(declared, installed, prune=prune)
 
 
 def render_script(plan_: Plan) -> str:
@@ -100,42 +141,48 @@ def render_script(plan_: Plan) -> str:
     return "\n\n".join(["BEGIN;", *steps, "COMMIT;\n"])
 
 
-def declare(metadata: MetaData, default_schema: str) -> Declared:
-    """Compile what ``metadata`` declares, picking up tables that were declared before ``enable()``."""
-    audit_metadata(metadata)
-    return build_declared(metadata, default_schema)
+_MakePlan = Callable[[Declared, Installed], Plan]
 
 
-def _plan_blind_removal(declared: Declared) -> Plan:
-    """Removal without a database to look at: by name, partitions not included."""
-    from .catalog import InstalledFunction, InstalledTrigger
+def _run(metadata: MetaData, engine: Bind, make_plan: _MakePlan, patience: Patience) -> Plan:
+    with _connection(engine) as connection, _readable_errors():
+        _refuse_autocommit(connection)
+        if connection.in_transaction():
+            return _apply(metadata, connection, make_plan)
+        for number in range(1, patience.tries):
+            try:
+                return _apply_alone(metadata, connection, make_plan, patience)
+            except DBAPIError as error:
+                if sqlstate(error) not in (_LOCK_NOT_AVAILABLE, _DEADLOCK):
+                    raise
+                time.sleep(patience.pause(number))
+        return _apply_alone(metadata, connection, make_plan, patience)
 
-    functions = {f.name: InstalledFunction(f.source, True, False) for f in declared.functions}
-    triggers = {
-        table.trigger.table: tuple(InstalledTrigger(d, "O") for d in table.trigger.triggers)
-        for table in declared.tables
-    }
-    return plan_removal(declared, Installed(functions=functions, triggers=triggers))
+
+def _apply_alone(metadata: MetaData, connection: Connection, make_plan: _MakePlan, patience: Patience) -> Plan:
+    with connection.begin():
+        return _apply(metadata, connection, make_plan, f"{round(patience.lock_timeout * 1000)}ms")
 
 
-def _run(metadata: MetaData, engine: Bind, make_plan: Callable[[Declared, Installed], Plan]) -> Plan:
-    with _connection(engine) as connection, _transaction(connection), _readable_errors():
-        connection.exec_driver_sql(f"SELECT pg_catalog.pg_advisory_xact_lock({ADVISORY_LOCK})")
-        declared, installed = _read(metadata, connection)
-        todo = make_plan(declared, installed)
-        fatal = [str(problem) for problem in todo.problems if problem.fatal]
-        if fatal:
-            raise AuditInstallError("\n".join(fatal))
-        for statement in todo.statements:
-            # Without parameters nothing reads % or : in a function's body (trap T9).
-            connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
+def _apply(metadata: MetaData, connection: Connection, make_plan: _MakePlan, lock_timeout: str = "") -> Plan:
+    # Other installations are waited for; the time is for the tables.
+    connection.exec_driver_sql(f"SELECT pg_catalog.pg_advisory_xact_lock({ADVISORY_LOCK})")
+    declared, installed = _read(metadata, connection)
+    todo = make_plan(declared, installed)
+    if todo.fatal:
+        raise AuditInstallError("\n".join(map(str, todo.fatal)))
+    if lock_timeout and todo.actions:
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {literal(lock_timeout)}")
+    for statement in todo.statements:
+        # Without parameters nothing reads % or : in a function's body (trap T9).
+        connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
     return todo
 
 
 def _read(metadata: MetaData, connection: Connection) -> tuple[Declared, Installed]:
     schema = connection.exec_driver_sql("SELECT pg_catalog.current_schema()").scalar()
-    declared = declare(metadata, schema or "public")
-    names = [function.name.name for function in declared.functions]
+    declared = build_declared(metadata, schema or "public")
+    names = [name.name for name in declared.function_names]
     return declared, read_installed(connection, declared.schemas, names)
 
 
@@ -153,18 +200,12 @@ def _connection(bind: Bind) -> Iterator[Connection]:
             yield connection
 
 
-@contextmanager
-def _transaction(connection: Connection) -> Iterator[None]:
+def _refuse_autocommit(connection: Connection) -> None:
     if getattr(connection.connection.dbapi_connection, "autocommit", False):
         raise AuditInstallError(
             "this connection is in AUTOCOMMIT mode, but an installation has to be one transaction; "
             'use engine.execution_options(isolation_level="READ COMMITTED")'
         )
-    if connection.in_transaction():
-        yield
-    else:
-        with connection.begin():
-            yield
 
 
 @contextmanager
@@ -172,7 +213,12 @@ def _readable_errors() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        way_out = ""
-        if sqlstate(error) == _INSUFFICIENT_PRIVILEGE:
-            way_out = "; run the command as the tables' owner or as a superuser"
+        way_out = _WAYS_OUT.get(sqlstate(error) or "", "")
         raise AuditInstallError(f"PostgreSQL refused: {driver_message(error)}{way_out}") from error
+
+
+_WAYS_OUT = {
+    _INSUFFICIENT_PRIVILEGE: "; run the command as the tables' owner or as a superuser",
+    _LOCK_NOT_AVAILABLE: "; a transaction holds a table that has to be altered (pg_stat_activity shows which): "
+    "try again when it has ended, or wait for longer with --lock-timeout",
+}

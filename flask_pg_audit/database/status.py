@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, MetaData
 
-from .catalog import Installed
+from .action import Plan
 from .install import plan_installation
+from .installed import Installed
 from .name import QualifiedName
-from .plan import Plan
 from .render import qualified
 
 

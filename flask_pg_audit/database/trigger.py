@@ -13,7 +13,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 from ..declare.naming import audit_function_name, audit_trigger_name, shorten
 from ..declare.options import Level
 from ..declare.registry import AuditedTable, audit_schema
-from ..declare.tables import SEQUENCE_NAME, TRANSACTION_TABLE_NAME
+from .function import AuditFunction, Infrastructure
 from .name import QualifiedName
 from .render import ident, qualified, render
 
@@ -36,91 +36,6 @@ _BUILT_IN_EQUALITY = (
     sa.LargeBinary,
     sa.Uuid,
 )
-
-
-@dataclass(frozen=True)
-class Infrastructure:
-    """The objects that all audit tables of a database share."""
-
-    schema: str
-
-    @property
-    def sequence(self) -> QualifiedName:
-        return QualifiedName(self.schema, SEQUENCE_NAME)
-
-    @property
-    def transaction_table(self) -> QualifiedName:
-        return QualifiedName(self.schema, TRANSACTION_TABLE_NAME)
-
-    @property
-    def current_transaction(self) -> QualifiedName:
-        return QualifiedName(self.schema, "audit_current_transaction")
-
-    @property
-    def begin_transaction(self) -> QualifiedName:
-        return QualifiedName(self.schema, "audit_begin_transaction")
-
-    @property
-    def refuse_change(self) -> QualifiedName:
-        return QualifiedName(self.schema, "audit_refuse_change")
-
-    def functions(self) -> tuple[AuditFunction, ...]:
-        """The shared functions, in the order in which they can be created."""
-
-        def body(template: str) -> str:
-            return render(template, infrastructure=self)
-
-        return (
-            AuditFunction(self.begin_transaction, body("begin_transaction"), returns="pg_catalog.int8"),
-            AuditFunction(
-                self.current_transaction,
-                body("current_transaction"),
-                returns="pg_catalog.int8",
-                language="sql",
-                security_definer=False,  # a definer's function would not be inlined
-            ),
-            AuditFunction(
-                self.refuse_change,
-                body("refuse_change"),
-                arguments="table_name pg_catalog.text, setting pg_catalog.text",
-                returns="pg_catalog.int8",
-            ),
-        )
-
-
-@dataclass(frozen=True)
-class AuditFunction:
-    """A function in the database."""
-
-    name: QualifiedName
-    body: str
-    arguments: str = ""
-    returns: str = "pg_catalog.trigger"
-    language: str = "plpgsql"
-    security_definer: bool = True
-
-    @property
-    def create_sql(self) -> str:
-        return render("create_function", function=self)
-
-    @property
-    def revoke_sql(self) -> str:
-        """PostgreSQL lets everybody call a new function; nobody but the triggers needs to."""
-        return f"REVOKE ALL ON FUNCTION {self._signature} FROM PUBLIC"
-
-    @property
-    def drop_sql(self) -> str:
-        return f"DROP FUNCTION IF EXISTS {self._signature}"
-
-    @property
-    def _signature(self) -> str:
-        """The name with the arguments: a user's function of the same name with others is not meant."""
-        return f"{qualified(self.name)}({self.arguments})"
-
-    @property
-    def source(self) -> str:
-        """What ``pg_proc.prosrc`` holds: :func:`dollar_quoted` puts a line break at both ends."""
-        return f"\n{self.body}\n"
 
 
 @dataclass(frozen=True)
@@ -150,6 +65,7 @@ class TriggerDefinition:
     """One trigger on one table, comparable with what the catalog says of an installed one.
 
     :ivar type: the bits of ``pg_trigger.tgtype``.
+    :ivar restricted: it fires under a condition or for certain columns only; none of ours does.
     """
 
     name: str
@@ -157,10 +73,16 @@ class TriggerDefinition:
     function: QualifiedName
     old_table: str | None = None
     new_table: str | None = None
+    restricted: bool = False
 
     def create_sql(self, table: QualifiedName) -> str:
         """``CREATE OR REPLACE TRIGGER``: replaced in place, so there is no moment without it."""
-        return render("create_trigger", trigger=self, table=table)
+        return render("create_trigger", trigger=self, table=qualified(table))
+
+    def create_pattern(self) -> str:
+        """The same as a pattern for ``format()``, to which schema and name of a table are still to be given."""
+        place = "\0"  # no identifier has it
+        return render("create_trigger", trigger=self, table=place).replace("%", "%%").replace(place, "%I.%I")
 
     def drop_sql(self, table: QualifiedName) -> str:
         return f"DROP TRIGGER IF EXISTS {ident(self.name)} ON {qualified(table)}"
@@ -229,7 +151,12 @@ class AuditTrigger:
     @property
     def function(self) -> AuditFunction:
         """The trigger function."""
-        return AuditFunction(self.function_name, render(f"capture_{self.level}", trigger=self))
+        return AuditFunction(
+            self.function_name,
+            render(f"capture_{self.level}", trigger=self),
+            table=self.table,
+            audit_table=self.audit_table,
+        )
 
     @property
     def triggers(self) -> tuple[TriggerDefinition, ...]:

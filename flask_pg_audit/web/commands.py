@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import wraps
 from typing import Any
 
 import click
@@ -13,14 +14,16 @@ from flask.cli import with_appcontext
 from sqlalchemy import Engine, MetaData
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from ..database.action import Plan
+from ..database.check import WHY, check
 from ..database.install import (
+    Patience,
     install_audit_triggers,
     plan_installation,
     render_script,
     uninstall_audit_triggers,
     uninstall_with_history,
 )
-from ..database.plan import Plan
 from ..database.status import TableStatus, read_status
 from ..errors import AuditConfigError, AuditError, AuditInstallError, driver_message
 from .state import get_state
@@ -50,14 +53,41 @@ bind_option = click.option(
 )
 
 
+def patience_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add ``--lock-timeout`` and ``--tries``, handed on as one :class:`Patience`."""
+
+    @click.option(
+        "--lock-timeout",
+        type=click.FloatRange(min=0),
+        default=Patience.lock_timeout,
+        show_default=True,
+        metavar="SECONDS",
+        help="How long to wait for a table's lock before everybody else is let through; 0 waits without end.",
+    )
+    @click.option(
+        "--tries",
+        type=click.IntRange(min=1),
+        default=Patience.tries,
+        show_default=True,
+        help="How often to try for the locks.",
+    )
+    @wraps(command)
+    def with_patience(lock_timeout: float, tries: int, **arguments: Any) -> None:
+        command(patience=Patience(lock_timeout, tries), **arguments)
+
+    return with_patience
+
+
 @audit_cli.command("install")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @click.option(
     "--sql", is_flag=True, help="Print SQL instead: the whole script, or with --dry-run only what is missing."
 )
+@click.option("--prune", is_flag=True, help="Also drop what records tables that are no longer audited.")
+@patience_options
 @bind_option
 @with_appcontext
-def install_command(dry_run: bool, sql: bool, bind_key: str | None) -> None:
+def install_command(dry_run: bool, sql: bool, prune: bool, patience: Patience, bind_key: str | None) -> None:
     """Create what is missing so that every audited table records its changes.
 
     Creates audit tables, adds columns to them, creates or replaces functions and triggers. Run it after your
@@ -68,26 +98,27 @@ def install_command(dry_run: bool, sql: bool, bind_key: str | None) -> None:
         if sql and not dry_run:
             click.echo(install_audit_triggers(metadata))
         elif dry_run:
-            _echo_dry_run(plan_installation(metadata, engine)[2], sql)
+            _echo_dry_run(plan_installation(metadata, engine, prune=prune)[2], sql)
         else:
-            _echo_plan(install_audit_triggers(metadata, engine))
+            _echo_plan(install_audit_triggers(metadata, engine, prune=prune, patience=patience))
 
 
 @audit_cli.command("uninstall")
 @click.option("--drop-history", is_flag=True, help="Drop the audit tables too: the history is gone for good.")
 @click.option("--yes", is_flag=True, help="Do not ask before the history is dropped.")
+@patience_options
 @bind_option
 @with_appcontext
-def uninstall_command(drop_history: bool, yes: bool, bind_key: str | None) -> None:
+def uninstall_command(drop_history: bool, yes: bool, patience: Patience, bind_key: str | None) -> None:
     """Drop the triggers and functions. The history stays unless --drop-history is given."""
     for key, metadata, engine in _binds(bind_key):
         _heading(key)
         if drop_history:
             if not yes:
                 click.confirm(f"Drop the whole audit history in {_describe(engine)}?", abort=True)
-            _echo_plan(uninstall_with_history(metadata, engine))
+            _echo_plan(uninstall_with_history(metadata, engine, patience=patience))
         else:
-            _echo_plan(uninstall_audit_triggers(metadata, engine))
+            _echo_plan(uninstall_audit_triggers(metadata, engine, patience=patience))
 
 
 @audit_cli.command("status")
@@ -104,6 +135,47 @@ def status_command(as_json: bool, bind_key: str | None) -> None:
     width = max((len(status.table) for _, status in statuses), default=0)
     for _, status in statuses:
         _echo_status(status, width)
+
+
+@audit_cli.command("check")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option(
+    "--ignore",
+    multiple=True,
+    metavar="CODE[:TABLE]",
+    help="Leave out a finding that is known and meant, everywhere or of one table; repeatable.",
+)
+@bind_option
+@with_appcontext
+def check_command(as_json: bool, ignore: tuple[str, ...], bind_key: str | None) -> None:
+    """Exit with 1, and a line for each finding, unless the database records what the models declare.
+
+    Reads the catalog only; any role that may connect will do. A gate for deployments.
+    """
+    _check_codes(ignore)
+    findings = [
+        (key, finding)
+        for key, metadata, engine in _binds(bind_key)
+        for finding in check(metadata, engine)
+        if not finding.is_ignored(ignore)
+    ]
+    if as_json:
+        click.echo(json.dumps([{"bind": key, **dataclasses.asdict(finding)} for key, finding in findings], indent=2))
+    else:
+        for key, finding in findings:
+            click.echo(f"{f'{key}: ' if key else ''}{finding}")
+    if findings:
+        raise click.exceptions.Exit(1)
+    if not as_json:
+        click.echo("everything is recorded as declared")
+
+
+def _check_codes(ignored: tuple[str, ...]) -> None:
+    for pattern in ignored:
+        code = pattern.partition(":")[0]
+        if code not in WHY:
+            known = ", ".join(WHY)
+            raise click.BadParameter(f"there is no finding {code!r}; there are: {known}", param_hint="--ignore")
 
 
 def _binds(bind_key: str | None) -> Iterator[tuple[str | None, MetaData, Engine]]:

@@ -1,0 +1,156 @@
+"""The functions in the database, and the comment by which one of ours is known again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+
+from ..declare.tables import SEQUENCE_NAME, TRANSACTION_TABLE_NAME
+from .name import QualifiedName
+from .render import TEMPLATE_VERSION, literal, qualified, render
+
+_COMMENT_PREFIX = "flask_pg_audit "
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What the comment on a function says of it: by which template it was made, what of, and for which tables.
+
+    A body that no longer has the digest was edited by hand. The tables are how an installation finds the history
+    of a table that was renamed: its triggers went along, and call a function that names the old audit table.
+
+    :ivar sha256: the first 16 hexadecimal digits of the digest of the function's source.
+    :ivar table: the audited table; ``None`` for a shared function.
+    """
+
+    template: int
+    sha256: str
+    table: QualifiedName | None = None
+    audit_table: QualifiedName | None = None
+
+    def render(self) -> str:
+        """The comment's text."""
+        values = {key: value for key, value in asdict(self).items() if value is not None}
+        return _COMMENT_PREFIX + json.dumps(values)
+
+    @classmethod
+    def parse(cls, comment: str | None) -> Fingerprint | None:
+        """Read a function's comment; ``None`` when it is none of ours."""
+        if comment is None or not comment.startswith(_COMMENT_PREFIX):
+            return None
+        try:
+            values = json.loads(comment.removeprefix(_COMMENT_PREFIX))
+            names = {key: QualifiedName(*values[key]) for key in ("table", "audit_table") if key in values}
+            return cls(int(values["template"]), str(values["sha256"]), **names)
+        except (KeyError, TypeError, ValueError):
+            return None
+
+
+def digest(source: str) -> str:
+    """The digest of a function's source as a :class:`Fingerprint` has it."""
+    return hashlib.sha256(source.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class AuditFunction:
+    """A function as it should be.
+
+    :ivar table: the audited table whose changes it records; ``None`` for a shared function.
+    :ivar audit_table: where it records them.
+    """
+
+    name: QualifiedName
+    body: str
+    arguments: str = ""
+    returns: str = "pg_catalog.trigger"
+    language: str = "plpgsql"
+    security_definer: bool = True
+    table: QualifiedName | None = None
+    audit_table: QualifiedName | None = None
+
+    @property
+    def source(self) -> str:
+        """What ``pg_proc.prosrc`` holds: :func:`dollar_quoted` puts a line break at both ends."""
+        return f"\n{self.body}\n"
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        return Fingerprint(TEMPLATE_VERSION, digest(self.source), self.table, self.audit_table)
+
+    @property
+    def signature(self) -> str:
+        """The name with the arguments: a user's function of the same name with others is not meant."""
+        return f"{qualified(self.name)}({self.arguments})"
+
+    @property
+    def create_statements(self) -> tuple[str, ...]:
+        """Create or replace, and make private: PostgreSQL lets everybody call a new function."""
+        return (render("create_function", function=self), revoke_sql(self.signature, "PUBLIC"), self.comment_sql)
+
+    @property
+    def comment_sql(self) -> str:
+        return comment_sql(self.signature, self.fingerprint.render())
+
+    @property
+    def drop_sql(self) -> str:
+        return f"DROP FUNCTION IF EXISTS {self.signature}"
+
+
+def revoke_sql(signature: str, role: str) -> str:
+    """``role`` is SQL: quoted where it has to be."""
+    return f"REVOKE ALL ON FUNCTION {signature} FROM {role}"
+
+
+def comment_sql(signature: str, comment: str | None) -> str:
+    return f"COMMENT ON FUNCTION {signature} IS {'NULL' if comment is None else literal(comment)}"
+
+
+@dataclass(frozen=True)
+class Infrastructure:
+    """The objects that all audit tables of a database share."""
+
+    schema: str
+
+    @property
+    def sequence(self) -> QualifiedName:
+        return QualifiedName(self.schema, SEQUENCE_NAME)
+
+    @property
+    def transaction_table(self) -> QualifiedName:
+        return QualifiedName(self.schema, TRANSACTION_TABLE_NAME)
+
+    @property
+    def current_transaction(self) -> QualifiedName:
+        return QualifiedName(self.schema, "audit_current_transaction")
+
+    @property
+    def begin_transaction(self) -> QualifiedName:
+        return QualifiedName(self.schema, "audit_begin_transaction")
+
+    @property
+    def refuse_change(self) -> QualifiedName:
+        return QualifiedName(self.schema, "audit_refuse_change")
+
+    def functions(self) -> tuple[AuditFunction, ...]:
+        """The shared functions, in the order in which they can be created."""
+
+        def body(template: str) -> str:
+            return render(template, infrastructure=self)
+
+        return (
+            AuditFunction(self.begin_transaction, body("begin_transaction"), returns="pg_catalog.int8"),
+            AuditFunction(
+                self.current_transaction,
+                body("current_transaction"),
+                returns="pg_catalog.int8",
+                language="sql",
+                security_definer=False,  # a definer's function would not be inlined
+            ),
+            AuditFunction(
+                self.refuse_change,
+                body("refuse_change"),
+                arguments="table_name pg_catalog.text, setting pg_catalog.text",
+                returns="pg_catalog.int8",
+            ),
+        )

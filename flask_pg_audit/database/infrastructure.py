@@ -1,0 +1,131 @@
+"""Planning what all audit tables of a database share: schemas, the sequence, ``audit_transaction``, functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from sqlalchemy import Sequence
+from sqlalchemy.schema import CreateSequence
+
+from .action import Action, Problem
+from .audit_table import plan_history, set_schema_sql
+from .declared import Declared
+from .function import Infrastructure
+from .installed import Installed, InstalledRelation
+from .recording import drop_function, plan_function
+from .render import DIALECT, ident, literal, qualified
+
+
+def plan_infrastructure(declared: Declared, installed: Installed) -> Iterator[Action]:
+    """The steps for what is shared; before those for the tables, which call it."""
+    shared = declared.infrastructure
+    schemas = {shared.schema} | {name.schema for name in declared.audit_tables}
+    for schema in sorted(schemas - installed.schemas):
+        create = f"CREATE SCHEMA IF NOT EXISTS {ident(schema)}"
+        yield Action("schema-missing", "create", f"schema {schema}", "missing", (create,))
+    former = find_former_schema(declared, installed)
+    if former is None:
+        yield from _plan_sequence(declared, installed)
+        existing = installed.relations.get(shared.transaction_table)
+        actions = plan_history(declared.transaction_table, shared.transaction_table, existing, None, installed)
+        yield from (_continue_numbers(action, declared, installed) for action in actions)
+    else:
+        yield from _plan_move(former, shared, installed)
+    for function in shared.functions():
+        yield from plan_function(function, None, installed)
+
+
+def plan_former_infrastructure(declared: Declared, installed: Installed) -> Iterator[Action]:
+    """Drop the shared functions that were left in an earlier AUDIT_SCHEMA; after the tables no longer call them."""
+    former = find_former_schema(declared, installed)
+    if former is not None:
+        for function in reversed(former.functions()):
+            if installed.is_ours(function.name):
+                yield drop_function(function.name, installed.functions[function.name], "moved", None)
+
+
+def find_former_schema(declared: Declared, installed: Installed) -> Infrastructure | None:
+    """Where ``audit_transaction`` and the sequence are, when they are to move to another AUDIT_SCHEMA.
+
+    Told by the functions that record our tables into our audit tables, from another schema.
+    """
+    if declared.infrastructure.transaction_table in installed.relations:
+        return None
+    schemas = {
+        function.schema
+        for table in declared.tables
+        for function, audit_table in installed.histories_of(table.name)
+        if audit_table == table.trigger.audit_table and function.schema != declared.infrastructure.schema
+    }
+    former = [shared for shared in map(Infrastructure, schemas) if shared.transaction_table in installed.relations]
+    return former[0] if len(former) == 1 else None
+
+
+def find_shared_schema(declared: Declared, installed: Installed) -> Iterator[Problem]:
+    """Another application's tables in the schema that is to be left: they need what would be moved."""
+    former = find_former_schema(declared, installed)
+    if former is None:
+        return
+    ours = {table.name for table in declared.tables}
+    others = sorted(
+        table.display
+        for table in installed.triggers
+        if table not in ours
+        and any(trigger.definition.function.schema == former.schema for trigger in installed.our_triggers(table))
+    )
+    if others:
+        yield Problem(
+            "audit-schema-shared",
+            None,
+            f"AUDIT_SCHEMA is {declared.infrastructure.schema} now, but {former.transaction_table.display} also serves "
+            f"tables that this application does not audit: {', '.join(others)}",
+            f"set AUDIT_SCHEMA back to {former.schema!r}, or stop auditing those tables first",
+            fatal=True,
+        )
+
+
+def _plan_move(former: Infrastructure, shared: Infrastructure, installed: Installed) -> Iterator[Action]:
+    for kind, old, new in (
+        ("TABLE", former.transaction_table, shared.transaction_table),
+        ("SEQUENCE", former.sequence, shared.sequence),
+    ):
+        if old in installed.relations and new not in installed.relations:
+            yield Action(
+                "audit-table-elsewhere",
+                "move",
+                f"{kind.lower()} {old.display} to {new.display}",
+                "AUDIT_SCHEMA",
+                (set_schema_sql(kind, old, new.schema),),
+                undo=(set_schema_sql(kind, new, old.schema),),
+                relations=(old, new),
+            )
+
+
+def _plan_sequence(declared: Declared, installed: Installed) -> Iterator[Action]:
+    name = declared.infrastructure.sequence
+    if name not in installed.relations:
+        create = CreateSequence(Sequence(name.name, schema=name.schema), if_not_exists=True)
+        statement = str(create.compile(dialect=DIALECT)).strip()
+        action = Action("sequence-missing", "create", f"sequence {name.display}", "missing", (statement,))
+        yield _continue_numbers(action, declared, installed)
+
+
+def _continue_numbers(action: Action, declared: Declared, installed: Installed) -> Action:
+    """Where history exists but what numbered it is gone, go on behind its highest number, never at 1 again."""
+    shared = declared.infrastructure
+    histories = sorted(name for name in declared.audit_tables if _has_ids(installed.relations.get(name)))
+    if not histories or action.verb != "create":
+        return action
+    if action.code == "sequence-missing":
+        target, column = literal(qualified(shared.sequence)), "audit_id"
+    else:
+        target = f"pg_catalog.pg_get_serial_sequence({literal(qualified(shared.transaction_table))}, 'id')"
+        column = "audit_transaction_id"
+    highest = ", ".join(f"(SELECT pg_catalog.max({column}) FROM {qualified(name)})" for name in histories)  # noqa: S608
+    statement = f"SELECT pg_catalog.setval({target}, GREATEST(1, {highest}))"
+    return replace(action, reason="lost", statements=(*action.statements, statement))
+
+
+def _has_ids(relation: InstalledRelation | None) -> bool:
+    return relation is not None and {"audit_id", "audit_transaction_id"} <= relation.columns.keys()

@@ -1,0 +1,208 @@
+"""What stands in the way of auditing a table, or makes it unreliable, and no installation can mend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .action import Problem
+from .audit_table import alter_type_sql, narrow_columns
+from .column_type import widens_in_place
+from .declared import Declared, DeclaredTable
+from .function import Infrastructure
+from .installed import Installed, InstalledRelation
+from .render import ident, qualified
+from .trigger import AuditTrigger
+
+
+def find_problems(table: DeclaredTable, installed: Installed) -> Iterator[Problem]:
+    """The problems of one audited table."""
+    yield from _find_absent(table, installed)
+    relation = installed.relations.get(table.name)
+    if relation is not None and relation.is_table:
+        yield from _find_unrecorded_columns(table, relation)
+        yield from _find_column_types(table, installed)
+        yield from _find_index(table, installed)
+        yield from _find_unrecorded_tables(table, installed)
+        yield from _find_foreign_objects(table.trigger, installed)
+        yield from _find_row_triggers(table.trigger, installed)
+        yield from _find_split_history(table, installed)
+
+
+def _find_absent(table: DeclaredTable, installed: Installed) -> Iterator[Problem]:
+    """What is declared and not there."""
+    name, relation = table.name, installed.relations.get(table.name)
+    if relation is None:
+        what, fix = "the table is declared but not in the database", "run your migrations or create_all() first"
+        yield Problem("table-absent", name, what, fix, fatal=True)
+    elif not relation.is_table:
+        what, fix = "is no table in the database, and only tables can be audited", "take audited() away"
+        yield Problem("table-absent", name, what, fix, fatal=True)
+    else:
+        absent = [column for column in table.trigger.columns if column not in relation.columns]
+        if absent:
+            what = f"declared but not in the database: column {', '.join(absent)}"
+            yield Problem("column-absent", name, what, "run your migrations first", fatal=True)
+
+
+def _find_unrecorded_columns(table: DeclaredTable, relation: InstalledRelation) -> Iterator[Problem]:
+    known = {column.name for column in table.audited.table.columns}
+    unrecorded = [name for name in relation.columns if name not in known]
+    if unrecorded:
+        what = f"not declared, so changes are not recorded: column {', '.join(unrecorded)}"
+        yield Problem("column-undeclared", table.name, what, "declare or exclude it")
+    virtual = [column.name for column in table.audited.image_columns if column.name in relation.virtual]
+    if virtual:
+        # Trap T14. Computed() without persisted=... means virtual from SQLAlchemy 2.1 on PostgreSQL 18 on.
+        yield Problem(
+            "column-virtual",
+            table.name,
+            f"virtual generated column {', '.join(virtual)}: triggers cannot see its value, so null is recorded",
+            "exclude it, or declare Computed(..., persisted=True) and migrate it to STORED",
+        )
+
+
+def _find_column_types(table: DeclaredTable, installed: Installed) -> Iterator[Problem]:
+    audit_table = table.trigger.audit_table
+    history = installed.relations.get(audit_table)
+    for column, live, kept in narrow_columns(table, installed.relations[table.name], history):
+        if not widens_in_place(kept, live):
+            yield Problem(
+                "column-type",
+                table.name,
+                f"column {column} is {live} and its history {kept}, which may refuse changes or alter values",
+                f"change the history too, which rewrites it: {alter_type_sql(audit_table, column, live)}",
+            )
+
+
+def _find_index(table: DeclaredTable, installed: Installed) -> Iterator[Problem]:
+    """Not created by an installation: on a long history that would keep writers waiting."""
+    history = installed.relations.get(table.trigger.audit_table)
+    if history is None:
+        return
+    existing = {index.columns for index in history.indexes}
+    for index in table.audited.audit_table.indexes:
+        columns = tuple(column.name for column in index.columns)
+        if set(columns) <= history.columns.keys() and columns not in existing:
+            names = ", ".join(map(ident, columns))
+            audit_table = table.trigger.audit_table
+            yield Problem(
+                "index-missing",
+                table.name,
+                f"{audit_table.display} has no index on ({names}), so one record's history is slow to read",
+                f"CREATE INDEX CONCURRENTLY {ident(str(index.name))} ON {qualified(audit_table)} ({names})",
+            )
+
+
+def _find_unrecorded_tables(table: DeclaredTable, installed: Installed) -> Iterator[Problem]:
+    children = installed.children.get(table.name, ())
+    if children:
+        yield Problem(
+            "child-unrecorded",
+            table.name,
+            f"writes to {', '.join(child.display for child in children)}, which inherit from it, are not recorded",
+            "audit them as tables of their own, or make it a partitioned table",
+        )
+    foreign = [p.name.display for p in installed.partitions.get(table.name, ()) if p.is_foreign]
+    if foreign:
+        yield Problem(
+            "partition-foreign",
+            table.name,
+            f"writes to the foreign table {', '.join(foreign)} are not recorded",
+            "audit it on its own server",
+        )
+
+
+def _find_foreign_objects(trigger: AuditTrigger, installed: Installed) -> Iterator[Problem]:
+    function = installed.functions.get(trigger.function_name)
+    if function is not None and not function.is_ours:
+        what, convention = f"function called {trigger.function_name.display}", "audit.function"
+        yield _taken(trigger, what, f'set a naming convention for "{convention}"')
+    for name in _foreign_triggers(trigger, installed):
+        yield _taken(trigger, f"trigger called {name}", 'set a naming convention for "audit.trigger"')
+    if _is_foreign(installed.relations.get(trigger.audit_table), {"audit_transaction_id", "audit_id"}):
+        what = f"table called {trigger.audit_table.display}, which is no audit table"
+        yield _taken(trigger, what, 'set a naming convention for "audit.table" or another "schema_name"')
+
+
+def _taken(trigger: AuditTrigger, what: str, fix: str) -> Problem:
+    return Problem("name-taken", trigger.table, f"there is another {what}", fix, fatal=True)
+
+
+def _foreign_triggers(trigger: AuditTrigger, installed: Installed) -> list[str]:
+    """Triggers that carry our names and call a function that this package did not generate."""
+    names = {definition.name for definition in trigger.triggers}
+    on_table = (found.definition for found in installed.triggers.get(trigger.table, ()))
+    return [found.name for found in on_table if found.name in names and not installed.is_ours(found.function)]
+
+
+def _is_foreign(relation: InstalledRelation | None, columns: set[str]) -> bool:
+    """Whether a name of ours is taken by something that is no table or lacks ``columns``."""
+    return relation is not None and not (relation.is_table and columns <= relation.columns.keys())
+
+
+def find_shared_problems(declared: Declared, installed: Installed) -> Iterator[Problem]:
+    """The problems of what all audited tables share."""
+    for what in _taken_shared_names(declared.infrastructure, installed):
+        yield Problem(
+            "name-taken",
+            None,
+            f"the name of the {what} is taken by something that flask_pg_audit did not make",
+            "rename that, or give auditing a schema of its own with AUDIT_SCHEMA",
+            fatal=True,
+        )
+
+
+def _taken_shared_names(shared: Infrastructure, installed: Installed) -> Iterator[str]:
+    for function in shared.functions():
+        if function.name in installed.functions and not installed.is_ours(function.name):
+            yield f"function {function.name.display}"
+    if _is_foreign(installed.relations.get(shared.transaction_table), {"id", "issued_at", "db_role"}):
+        yield f"table {shared.transaction_table.display}"
+    sequence = installed.relations.get(shared.sequence)
+    if sequence is not None and sequence.kind != "S":
+        yield f"sequence {shared.sequence.display}"
+
+
+def _find_row_triggers(trigger: AuditTrigger, installed: Installed) -> Iterator[Problem]:
+    """Trap T2: rows that another AFTER ROW trigger writes are recorded before the statement that fired it."""
+    others = [
+        found.definition.name
+        for found in installed.triggers.get(trigger.table, ())
+        if found.definition.is_after_row and not installed.is_ours(found.definition.function)
+    ]
+    if trigger.level == "statement" and others:
+        yield Problem(
+            "row-trigger",
+            trigger.table,
+            f"has the row-level trigger {', '.join(others)}; if that writes to this table, its changes are recorded "
+            "before the change that fired it",
+            'set level="row"',
+        )
+    references = installed.cascading_self_references.get(trigger.table, ())
+    if trigger.level == "statement" and references:
+        yield Problem(
+            "row-trigger",
+            trigger.table,
+            f"its foreign key {', '.join(references)} to itself changes rows when a key changes, and those changes are "
+            "recorded before the change of the key",
+            'set level="row"',
+        )
+    first = min(definition.name for definition in trigger.triggers)
+    earlier = [name for name in others if name.encode() < first.encode()]
+    if trigger.level == "row" and earlier:
+        what = f"the trigger {', '.join(earlier)} fires before {first}"
+        yield Problem("row-trigger-first", trigger.table, what, "rename it to sort behind")
+
+
+def _find_split_history(table: DeclaredTable, installed: Installed) -> Iterator[Problem]:
+    """The table was renamed and a new audit table was made before its history could be renamed with it."""
+    target = table.trigger.audit_table
+    for function, audit_table in sorted(installed.histories_of(table.name)):
+        is_ours = function.schema == table.trigger.function_name.schema
+        if is_ours and audit_table != target and {audit_table, target} <= installed.relations.keys():
+            yield Problem(
+                "history-split",
+                table.name,
+                f"its history so far is in {audit_table.display}, and {target.display} exists as well",
+                f"drop {target.display} if it is empty, and install again: the history is renamed then",
+            )

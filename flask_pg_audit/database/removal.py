@@ -1,0 +1,65 @@
+"""Planning the way back: without triggers and functions, and, when asked, without the history."""
+
+from __future__ import annotations
+
+from .action import Action, Plan
+from .declared import Declared
+from .function import AuditFunction
+from .installed import Installed, InstalledFunction, InstalledTrigger
+from .recording import drop_function, drop_trigger
+from .render import qualified
+
+
+def plan_removal(declared: Declared, installed: Installed) -> Plan:
+    """Drop the triggers and functions; audit tables and ``audit_transaction`` stay."""
+    ours = {table.trigger.function_name for table in declared.tables}
+    triggers = (
+        drop_trigger(found, table, "uninstall", table)
+        for table, on_table in installed.triggers.items()
+        for found in on_table
+        if found.definition.function in ours
+    )
+    functions = (
+        drop_function(function.name, installed.functions[function.name], "uninstall", function.table)
+        for function in reversed(_removable_functions(declared, installed))
+        if installed.is_ours(function.name)
+    )
+    return Plan((*triggers, *functions))
+
+
+def _removable_functions(declared: Declared, installed: Installed) -> tuple[AuditFunction, ...]:
+    """The shared functions stay while trigger functions of another application in this database call them."""
+    call = qualified(declared.infrastructure.current_transaction)
+    others = (function for name, function in installed.functions.items() if name not in declared.function_names)
+    if any(call in function.source for function in others):
+        return tuple(table.trigger.function for table in declared.tables)
+    return declared.functions
+
+
+def plan_history_removal(declared: Declared, installed: Installed) -> Plan:
+    """Drop the audit tables, ``audit_transaction`` and the sequence: the history is gone."""
+    shared = declared.infrastructure
+    tables = [table.trigger.audit_table for table in declared.tables] + [shared.transaction_table]
+    drops = [
+        Action("uninstall", "drop", f"table {name.display}", "history", (f"DROP TABLE {qualified(name)}",))
+        for name in tables
+        if name in installed.relations
+    ]
+    if shared.sequence in installed.relations:
+        statement = f"DROP SEQUENCE {qualified(shared.sequence)}"
+        drops.append(Action("uninstall", "drop", f"sequence {shared.sequence.display}", "history", (statement,)))
+    return Plan(tuple(drops))
+
+
+def assume_installed(declared: Declared) -> Installed:
+    """What to plan a removal against without a database to look at: what is declared, partitions not included."""
+    return Installed(
+        functions={
+            function.name: InstalledFunction(function.source, function.signature, comment=function.fingerprint.render())
+            for function in declared.functions
+        },
+        triggers={
+            table.name: tuple(InstalledTrigger(definition, "O") for definition in table.trigger.triggers)
+            for table in declared.tables
+        },
+    )

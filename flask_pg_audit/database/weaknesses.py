@@ -1,0 +1,52 @@
+"""Ways in which somebody other than the owner could falsify the history, read from owners and privileges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .action import Problem
+from .declared import Declared
+from .installed import Installed
+from .name import QualifiedName
+from .render import ident, qualified
+
+
+def find_weaknesses(declared: Declared, installed: Installed) -> Iterator[Problem]:
+    """What an installation leaves as it is, because somebody may have decided it: privileges and owners."""
+    shared = declared.infrastructure
+    for table in declared.tables:
+        yield from _find_writers(table.trigger.audit_table, table.name, installed)
+        yield from _find_owner(table.trigger.function_name, table.trigger.audit_table, table.name, installed)
+    for name in (shared.transaction_table, shared.sequence):
+        yield from _find_writers(name, None, installed)
+    yield from _find_owner(shared.begin_transaction, shared.transaction_table, None, installed)
+
+
+def _find_writers(name: QualifiedName, table: QualifiedName | None, installed: Installed) -> Iterator[Problem]:
+    relation = installed.relations.get(name)
+    if relation is None:
+        return
+    for role, privileges in relation.writers.items():
+        on = "SEQUENCE" if relation.kind == "S" else "TABLE"
+        quoted = role if role == "PUBLIC" else ident(role)
+        if privileges == ("pg_write_all_data",):
+            fix = f"REVOKE pg_write_all_data FROM {quoted}"
+        else:
+            fix = f"REVOKE ALL ON {on} {qualified(name)} FROM {quoted}, and grant it SELECT again if it reads history"
+        what = f"{role} may write {name.display} ({', '.join(privileges)})"
+        yield Problem("audit-table-writable", table, what, fix)
+
+
+def _find_owner(
+    name: QualifiedName, history: QualifiedName, table: QualifiedName | None, installed: Installed
+) -> Iterator[Problem]:
+    function, relation = installed.functions.get(name), installed.relations.get(history)
+    if function is None or relation is None or not function.is_ours or function.owner == relation.owner:
+        return
+    fix = f"ALTER FUNCTION {function.signature} OWNER TO {ident(relation.owner)}"
+    if function.owner_is_superuser:
+        return  # may write anything, and nobody else may replace it
+    may_write = "INSERT" in relation.writers.get(function.owner, ())
+    consequence = "may replace what is recorded" if may_write else "may not write there, so changes fail"
+    what = f"the function {name.display} belongs to {function.owner}, {history.display} to {relation.owner}"
+    yield Problem("function-owner", table, f"{what}; {function.owner} {consequence}", fix)

@@ -1,0 +1,103 @@
+"""Alembic's own operations on audit tables, changed so that no revision drops history."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from alembic.operations.ops import (
+    AddColumnOp,
+    AlterColumnOp,
+    CreateIndexOp,
+    CreateTableOp,
+    DropColumnOp,
+    DropTableOp,
+    MigrateOperation,
+    ModifyTableOps,
+    UpgradeOps,
+)
+from sqlalchemy import Table
+
+from ..database.name import QualifiedName
+from ..declare.tables import TRANSACTION_TABLE_NAME
+from .operations import (
+    AddHistoryColumnOp,
+    AlterHistoryColumnOp,
+    CreateHistoryIndexOp,
+    CreateHistoryTableOp,
+    keeping_history,
+    leave_wide_enough,
+)
+
+#: What an audit table has, the classic library's as well; and what ``audit_transaction`` has.
+_AUDIT_COLUMNS = {"audit_operation", "audit_operation_timestamp", "audit_current_user"}
+_TRANSACTION_COLUMNS = {"id", "issued_at", "db_role", "application_name", "client_addr", "context"}
+
+
+def holds_history(table: Table) -> bool:
+    """Whether ``table``, as reflected from the database, is an audit table or ``audit_transaction``."""
+    columns = set(table.columns.keys())
+    return columns >= _AUDIT_COLUMNS or (table.name == TRANSACTION_TABLE_NAME and columns >= _TRANSACTION_COLUMNS)
+
+
+@dataclass(frozen=True)
+class HistoryKeeper:
+    """Goes through what Alembic found.
+
+    :ivar default_schema: the schema of tables that name none.
+    :ivar declared: the audit tables and ``audit_transaction`` of the models.
+    :ivar moved: the old and new names of those that are renamed or moved; Alembic sees a drop and a create.
+    :ivar may_drop: somebody asked for history to be dropped.
+    """
+
+    default_schema: str
+    declared: Collection[QualifiedName]
+    moved: Collection[QualifiedName]
+    may_drop: bool = False
+
+    def keep(self, upgrade_ops: UpgradeOps) -> None:
+        """Change ``upgrade_ops`` in place."""
+        upgrade_ops.ops = [op for op in upgrade_ops.ops if self.name_of(op) not in self.moved]
+        if self.may_drop:
+            return
+        dropped = {self.name_of(op) for op in upgrade_ops.ops if isinstance(op, DropTableOp) and self._is_history(op)}
+        created = {self.name_of(op) for op in upgrade_ops.ops if isinstance(op, CreateTableOp)}
+        upgrade_ops.ops = [
+            kept for op in upgrade_ops.ops if self.name_of(op) not in dropped for kept in self._keep(op, created)
+        ]
+
+    def name_of(self, op: MigrateOperation) -> QualifiedName | None:
+        """The table that ``op`` is about."""
+        if isinstance(op, (CreateTableOp, DropTableOp, ModifyTableOps)):
+            return QualifiedName(op.schema or self.default_schema, op.table_name)
+        return None
+
+    def _is_history(self, op: DropTableOp) -> bool:
+        return holds_history(op.to_table())
+
+    def _keep(self, op: MigrateOperation, created: Collection[QualifiedName | None]) -> Iterator[MigrateOperation]:
+        name = self.name_of(op)
+        if name not in self.declared:
+            yield op
+        elif isinstance(op, CreateTableOp):
+            yield keeping_history(op, CreateHistoryTableOp)
+        elif isinstance(op, ModifyTableOps):
+            op.ops = [kept for part in op.ops for kept in _keep_part(part, is_new=name in created)]
+            if op.ops:
+                yield op
+        else:
+            yield op
+
+
+def _keep_part(op: MigrateOperation, is_new: bool) -> Iterator[MigrateOperation]:
+    if isinstance(op, AddColumnOp):
+        yield keeping_history(op, AddHistoryColumnOp)
+    elif isinstance(op, AlterColumnOp):
+        leave_wide_enough(op)
+        if op.has_changes():
+            # Another plugin's kind, one that writes USING say, stays what it is.
+            yield keeping_history(op, AlterHistoryColumnOp) if type(op) is AlterColumnOp else op
+    elif isinstance(op, CreateIndexOp) and is_new:
+        yield keeping_history(op, CreateHistoryIndexOp)
+    elif not isinstance(op, DropColumnOp):
+        yield op
