@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
+
 from sqlalchemy import Engine
 
 from tests.capture import rows
@@ -53,11 +56,28 @@ def of_kinds(catalog: Catalog, *kinds: str) -> Catalog:
     return {name: definition for name, definition in catalog.items() if name.startswith(kinds)}
 
 
-def read_history(engine: Engine) -> dict[int, str]:
-    """The id of every recorded change, of whatever table, and the table that has it."""
+@dataclass(frozen=True)
+class Recorded:
+    """One row of an audit table; the values without their columns, since columns may be renamed."""
+
+    table: str
+    values: tuple[str, ...]
+
+    @classmethod
+    def of(cls, table: str, row: str) -> Recorded:
+        # As JSON has it 1.5 is 1.5000.
+        return cls(table, tuple(sorted(str(value) for value in json.loads(row).values() if value is not None)))
+
+
+def read_history(engine: Engine) -> dict[int, Recorded]:
+    """Every recorded change by its ``audit_id``, whatever table it is in."""
     tables = rows(
         engine,
         "SELECT attrelid::regclass::text FROM pg_attribute JOIN pg_class c ON c.oid = attrelid "
         "WHERE attname = 'audit_transaction_id' AND relkind = 'r' AND NOT attisdropped",
     )
-    return {id_: table for (table,) in tables for (id_,) in rows(engine, f"SELECT audit_id FROM {table}")}
+    return {
+        id_: Recorded.of(table, row)
+        for (table,) in tables
+        for id_, row in rows(engine, f"SELECT audit_id, to_jsonb(t)::text FROM {table} t")
+    }

@@ -54,7 +54,7 @@ class Project:
         db.init_app(app)
         FlaskAudit(app, db)
         Migrate(app, db, directory=str(self.folder), **(migrate or {}))
-        return Version(self, app, db)
+        return Version(self, app, db, app.extensions["migrate"].configure_args)
 
     def start(self, models: Models, **arguments: Any) -> Version:
         """The first version, with its migrations made and run."""
@@ -91,9 +91,12 @@ class Version:
     project: Project
     app: Flask
     db: SQLAlchemy
+    migrate_options: Mapping[str, Any]
 
     def flask(self, *arguments: str, exit_code: int = 0) -> str:
         """Run ``flask <arguments>`` and return what it prints."""
+        # Flask-Migrate's env.py leaves a function in there that belongs to one command, and each is a process's only.
+        self.app.extensions["migrate"].configure_args = dict(self.migrate_options)
         with warnings.catch_warnings():
             # Flask-Migrate's env.py asks for it before it asks for what is there in Flask-SQLAlchemy 3.
             warnings.filterwarnings("ignore", "'get_engine' is deprecated", DeprecationWarning)
@@ -109,13 +112,13 @@ class Version:
         assert len(new) <= 1
         return new.pop() if new else None
 
-    def upgrade(self, revision: str = "head") -> None:
-        """``flask db upgrade``, which loses no history."""
-        self._keeping_history("upgrade", revision)
+    def upgrade(self, *revision: str) -> None:
+        """``flask db upgrade``, to the newest unless told, which loses no history."""
+        self._keeping_history("upgrade", *revision)
 
-    def downgrade(self, revision: str = "-1") -> None:
-        """``flask db downgrade``, which loses no history."""
-        self._keeping_history("downgrade", revision)
+    def downgrade(self, *revision: str) -> None:
+        """``flask db downgrade``, one step unless told, which loses no history."""
+        self._keeping_history("downgrade", *revision)
 
     def migrate_and_upgrade(self) -> Path:
         """A revision, run, after which there is nothing left to write down."""
@@ -145,11 +148,13 @@ class Version:
         """``flask db upgrade --sql`` and the like: the script."""
         return self.flask("db", *arguments, "--sql")
 
-    def _keeping_history(self, command: str, revision: str) -> None:
+    def _keeping_history(self, command: str, *revision: str) -> None:
         before = read_history(self.project.engine)
-        self.flask("db", command, revision)
-        lost = before.keys() - read_history(self.project.engine).keys()
-        assert not lost, f"{command} lost history: {[before[id_] for id_ in sorted(lost)]}"
+        self.flask("db", command, *revision)
+        after = read_history(self.project.engine)
+        assert {id_: after[id_].values if id_ in after else "lost" for id_ in before} == {
+            id_: recorded.values for id_, recorded in before.items()
+        }
 
 
 @dataclass(frozen=True)
@@ -175,7 +180,7 @@ class Step:
             for statement in self.writes:
                 execute(connection, statement)
         after = read_history(project.engine)
-        new = {id_: after[id_] for id_ in sorted(after.keys() - before)}
+        new = {id_: after[id_].table for id_ in sorted(after.keys() - before)}
         if self.recorded:
             last = max(before, default=0)
             assert project.rows(f"{self.reading} WHERE audit_id > {last} ORDER BY audit_id") == self.recorded

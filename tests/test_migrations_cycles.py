@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import BigInteger, Column, Enum, Integer, String, Text
+from sqlalchemy import BigInteger, Column, Date, DateTime, Enum, Integer, Numeric, String, Text
 
 from flask_pg_audit import audited
 from tests.catalog import of_kinds
@@ -71,9 +71,10 @@ class Change:
 CHANGES: list[Any] = []
 
 
-def change(make: Callable[[], Change]) -> None:
+def change(make: Callable[[], Change]) -> Callable[[], Change]:
     """Test what the function makes."""
     CHANGES.append(pytest.param(make, id=make.__name__))
+    return make
 
 
 @pytest.mark.parametrize("make", CHANGES)
@@ -145,9 +146,9 @@ def a_mandatory_column_is_added() -> Change:
         step(note()),
         step(
             note(Column("colour", String(9), nullable=False, server_default="red")),
-            "INSERT INTO note (text) VALUES ('a')",
+            "INSERT INTO note (text) VALUES ('kept')",
             columns="text, colour",
-            recorded=[("I", "a", "red")],
+            recorded=[("I", "kept", "red")],
         ),
     )
 
@@ -156,9 +157,9 @@ def a_mandatory_column_is_added() -> Change:
 def a_column_is_dropped() -> Change:
     with_colour = step(
         note(Column("colour", String(9))),
-        "INSERT INTO note (text, colour) VALUES ('a', 'red')",
+        "INSERT INTO note (text, colour) VALUES ('kept', 'red')",
         columns="text, colour",
-        recorded=[("I", "a", "red")],
+        recorded=[("I", "kept", "red")],
     )
     return Change(with_colour, step(note()))
 
@@ -193,20 +194,23 @@ def _rename(old: str, new: str, body: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def colour(type_: Any, long: str, short: str) -> Step:
-    """The long value is gone again afterwards: a column that becomes shorter could not keep it."""
+def colour(type_: Any, long: str, short: str, cast: str = "text") -> Step:
+    """The long value is gone again afterwards: a column that becomes shorter could not keep it.
+
+    :param cast: the type to read history in, whose own may hold more.
+    """
     return step(
         note(Column("colour", type_)),
-        f"INSERT INTO note (text, colour) VALUES ('a', {long})",
-        f"UPDATE note SET colour = {short} WHERE text = 'a'",
-        columns="colour::text",
+        f"INSERT INTO note (text, colour) VALUES ('kept', {long})",
+        f"UPDATE note SET colour = {short} WHERE colour = {long}",
+        columns=f"colour::{cast}::text",
         recorded=[("I", long.strip("'")), ("U", short.strip("'"))],
     )
 
 
 @change
 def a_type_is_widened() -> Change:
-    return Change(colour(String(3), "'cyan'"[:4] + "'", "'red'"), colour(String(30), "'ultramarine'", "'red'"))
+    return Change(colour(String(3), "'tan'", "'red'"), colour(String(30), "'ultramarine'", "'red'"))
 
 
 @change
@@ -228,9 +232,30 @@ def an_integer_becomes_a_bigint() -> Change:
 def a_number_becomes_text() -> Change:
     def cast(revision: str) -> str:
         """PostgreSQL does not cast text to a number by itself."""
-        return revision.replace("type_=sa.Integer(),", "type_=sa.Integer(), postgresql_using='colour::integer',")
+        upgrade, downgrade = revision.split("def downgrade")
+        assert downgrade.count("type_=sa.INTEGER(),") == 1, "history, which is text now, can hold numbers"
+        using = "type_=sa.INTEGER(), postgresql_using='colour::integer',"
+        return f"{upgrade}def downgrade{downgrade.replace('type_=sa.INTEGER(),', using)}"
 
     return Change(colour(Integer, "2", "1"), colour(Text, "'12'", "'13'"), cast)
+
+
+@change
+def a_number_loses_digits() -> Change:
+    """PostgreSQL would round what is in the history, without a word."""
+    before = colour(Numeric(9, 4), "1.2345", "1.5", cast="float")
+    return Change(before, colour(Numeric(9, 2), "1.25", "1.5", cast="float"))
+
+
+@change
+def a_number_becomes_an_integer() -> Change:
+    return Change(colour(Numeric(9, 4), "1.2345", "1", cast="float"), colour(Integer, "2", "1", cast="integer"))
+
+
+@change
+def a_time_becomes_a_date() -> Change:
+    before = colour(DateTime, "'2024-02-29 12:34:56'", "'2024-03-01 00:00:00'")
+    return Change(before, colour(Date, "'2024-02-29'", "'2024-03-01'", cast="date"))
 
 
 @change
@@ -245,10 +270,11 @@ def the_key_gets_a_column() -> Change:
     with_part = step(
         note(Column("part", Integer, primary_key=True, server_default="1", autoincrement=False)),
         "INSERT INTO note (text) VALUES ('a')",
-        "UPDATE note SET part = 2 WHERE text = 'a'",
-        "UPDATE note SET text = 'b' WHERE text = 'a'",
-        columns="text, part",
-        recorded=[("I", "a", 1), ("D", "a", 1), ("I", "a", 2), ("U", "b", 2)],
+        "INSERT INTO note (id, part, text) SELECT id, 2, text FROM note WHERE text = 'a'",
+        "UPDATE note SET text = 'kept' WHERE text = 'a'",
+        "DELETE FROM note WHERE part = 2",
+        columns="text",
+        recorded=[("I", "a"), ("I", "a"), ("U", "kept"), ("U", "kept"), ("D", "kept")],
     )
     return Change(step(note()), with_part, change_the_key)
 
