@@ -46,18 +46,19 @@ class HistoryKeeper:
 
     :ivar default_schema: the schema of tables that name none.
     :ivar declared: the audit tables and ``audit_transaction`` of the models.
-    :ivar moved: the old and new names of those that are renamed or moved; Alembic sees a drop and a create.
+    :ivar mistaken: those that Alembic would drop or create though they are there: the old and new names of what is
+        renamed or moved, and what is in a schema that it does not look at.
     :ivar may_drop: somebody asked for history to be dropped.
     """
 
     default_schema: str
     declared: Collection[QualifiedName]
-    moved: Collection[QualifiedName]
+    mistaken: frozenset[QualifiedName]
     may_drop: bool = False
 
     def keep(self, upgrade_ops: UpgradeOps) -> None:
         """Change ``upgrade_ops`` in place."""
-        upgrade_ops.ops = [op for op in upgrade_ops.ops if self.name_of(op) not in self.moved]
+        upgrade_ops.ops = [op for op in upgrade_ops.ops if self.name_of(op) not in self.mistaken]
         if self.may_drop:
             return
         dropped = {self.name_of(op) for op in upgrade_ops.ops if isinstance(op, DropTableOp) and self._is_history(op)}
