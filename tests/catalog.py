@@ -23,7 +23,8 @@ _QUERIES = (
     f"""SELECT 'column ' || c.oid::regclass || '.' || attname, concat_ws(' | ', format_type(atttypid, atttypmod),
                CASE WHEN attnotnull THEN 'not null' END, pg_get_expr(adbin, adrelid), attidentity, attgenerated,
                col_description(attrelid, attnum))
-        FROM pg_attribute a JOIN pg_class c ON c.oid = attrelid LEFT JOIN pg_attrdef ON adrelid = c.oid AND adnum = attnum
+        FROM pg_attribute a JOIN pg_class c ON c.oid = attrelid
+        LEFT JOIN pg_attrdef ON adrelid = c.oid AND adnum = attnum
         {_OUR_CLASS} AND relkind IN ('r', 'p', 'v', 'm') AND attnum > 0 AND NOT attisdropped""",
     f"""SELECT 'index ' || indexrelid::regclass, pg_get_indexdef(indexrelid)
         FROM pg_index JOIN pg_class c ON c.oid = indrelid {_OUR_CLASS}""",
@@ -32,8 +33,8 @@ _QUERIES = (
     f"""SELECT 'function ' || p.oid::regprocedure, concat_ws(' | ', pg_get_functiondef(p.oid), proacl,
                obj_description(p.oid, 'pg_proc'))
         FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace WHERE {_USERS}""",
-    f"""SELECT 'trigger ' || tgname || ' on ' || tgrelid::regclass, concat_ws(' | ', pg_get_triggerdef(t.oid), tgenabled,
-               obj_description(t.oid, 'pg_trigger'))
+    f"""SELECT 'trigger ' || tgname || ' on ' || tgrelid::regclass, concat_ws(' | ', pg_get_triggerdef(t.oid),
+               tgenabled, obj_description(t.oid, 'pg_trigger'))
         FROM pg_trigger t JOIN pg_class c ON c.oid = tgrelid {_OUR_CLASS} AND NOT tgisinternal""",
     f"""SELECT 'sequence ' || c.oid::regclass, concat_ws(' | ', format_type(seqtypid, NULL), seqstart, seqincrement,
                seqmin, seqmax, seqcache, seqcycle,

@@ -47,9 +47,7 @@ class Project:
         """
         db = SQLAlchemy(metadata=MetaData(naming_convention=naming))
         app = Flask(__name__)
-        app.config.update(
-            SQLALCHEMY_DATABASE_URI=self.url, SQLALCHEMY_ENGINE_OPTIONS={"poolclass": NullPool}, **config
-        )
+        app.config.update(SQLALCHEMY_DATABASE_URI=self.url, SQLALCHEMY_ENGINE_OPTIONS={"poolclass": NullPool}, **config)
         models(db)
         db.init_app(app)
         FlaskAudit(app, db)

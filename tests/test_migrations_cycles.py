@@ -120,7 +120,10 @@ def without(revision: Any, then: Callable[[], None]) -> None:
 @change
 def a_table_is_new() -> Change:
     to_tag = step(
-        together(note(), other("tag")), "INSERT INTO tag (text) VALUES ('a')", recorded=[("I", "a")], history="tag_audit"
+        together(note(), other("tag")),
+        "INSERT INTO tag (text) VALUES ('a')",
+        recorded=[("I", "a")],
+        history="tag_audit",
     )
     return Change(step(note()), to_tag)
 
@@ -307,7 +310,9 @@ def a_column_is_excluded() -> Change:
 
 @change
 def a_column_is_no_longer_excluded() -> Change:
-    nothing_but_the_key = step(note(exclude=["text"]), columns="id IS NOT NULL", recorded=[("I", True)] * 2 + [("D", True)])
+    nothing_but_the_key = step(
+        note(exclude=["text"]), columns="id IS NOT NULL", recorded=[("I", True)] * 2 + [("D", True)]
+    )
     return Change(nothing_but_the_key, step(note()))
 
 
@@ -424,6 +429,20 @@ def history_moves_out_of_a_schema() -> Change:
 @change
 def history_moves_to_a_schema_and_alembic_looks_at_one() -> Change:
     return Change(step(note()), step(note(schema_name="history"), history="history.note_audit"))
+
+
+@change
+def history_in_a_schema_gets_a_column_and_alembic_looks_at_one() -> Change:
+    grown = note(Column("colour", String(9)), schema_name="history")
+    return Change(
+        step(note(schema_name="history"), history="history.note_audit"), step(grown, history="history.note_audit")
+    )
+
+
+@change
+def audit_tables_are_called_otherwise_and_get_a_column() -> Change:
+    grown = note(Column("colour", String(9)))
+    return Change(step(note()), step(grown, history="note_history", naming={"audit.table": "%(table_name)s_history"}))
 
 
 @change

@@ -106,7 +106,7 @@ class _Comparison:
         # Without include_schemas Alembic looks at one schema only, and would create what is in others forever.
         created = {keeper.name_of(op) for op in upgrade_ops.ops if isinstance(op, CreateTableOp)}
         unseen = histories & installed.relations.keys() & created
-        return cls(declared, installed, todo, replace(keeper, mistaken=moved | unseen))
+        return cls(declared, installed, todo, replace(keeper, mistaken=frozenset(moved | unseen)))
 
     def add_to(self, upgrade_ops: UpgradeOps) -> None:
         """Change ``upgrade_ops`` in place."""
