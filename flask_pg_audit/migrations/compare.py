@@ -102,8 +102,11 @@ class _Comparison:
         keeper = HistoryKeeper(schema, histories, (), may_drop)
         dropped = {keeper.name_of(op) for op in upgrade_ops.ops if isinstance(op, DropTableOp)}
         todo = plan(declared, installed, prune={*declared.others, *filter(None, dropped)})
-        moved = frozenset(name for action in todo.actions if action.code == _MOVED for name in action.relations)
-        return cls(declared, installed, todo, replace(keeper, moved=moved))
+        moved = {name for action in todo.actions if action.code == _MOVED for name in action.relations}
+        created = {keeper.name_of(op) for op in upgrade_ops.ops if isinstance(op, CreateTableOp)}
+        # Without include_schemas Alembic does not look into the schema that a model names for its audit table.
+        unseen = created & histories & installed.relations.keys()
+        return cls(declared, installed, todo, replace(keeper, ours=frozenset(moved | unseen)))
 
     def add_to(self, upgrade_ops: UpgradeOps) -> None:
         """Change ``upgrade_ops`` in place."""
@@ -128,8 +131,8 @@ class _Comparison:
         """The part of the plan that belongs into a revision and that Alembic does not see by itself."""
         partitions = {p.name for found in self.installed.partitions.values() for p in found}
         for action in self.plan.actions:
-            is_moved = bool(set(action.relations).intersection(self.keeper.moved))
-            if action.code in _DRIFT or (action.code in _FOUND_BY_ALEMBIC and not is_moved):
+            is_ours = bool(set(action.relations).intersection(self.keeper.ours))
+            if action.code in _DRIFT or (action.code in _FOUND_BY_ALEMBIC and not is_ours):
                 continue
             # Which partitions there are is different in every database: see plan_partitions().
             if partitions.isdisjoint(action.relations) or action.table in action.relations:

@@ -229,6 +229,8 @@ def _echo_status(status: TableStatus, width: int) -> None:
         click.echo(f"{'':<{width}}    install would {line}")
     for line in status.problems:
         click.echo(f"{'':<{width}}    warning: {line}")
+    for line in status.errors:
+        click.echo(f"{'':<{width}}    error: {line}")
 
 
 def _human_size(size: float) -> str:
