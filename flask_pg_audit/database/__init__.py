@@ -1,1 +1,7 @@
-"""From declarations to what is in the database: render, read the catalog, plan, apply."""
+"""From a declaration to the database.
+
+``declared`` (compiled with ``trigger`` and ``function``, rendered from ``sql/``) and ``installed`` (read by
+``catalog``) meet in ``plan``. Its actions come from ``infrastructure``, ``audit_table`` and ``recording``, and from
+``orphans`` and ``removal``; what no action can mend from ``problems`` and ``weaknesses``. ``install`` carries a plan
+out, ``status`` and ``check`` report it.
+"""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from .name import QualifiedName
+from .render import qualified
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,10 @@ class Action:
 
     def __str__(self) -> str:
         return f"{self.verb} {self.subject} ({self.reason})"
+
+    @property
+    def changes_triggers(self) -> bool:
+        return self.code.startswith("trigger-") or self.code == "partition-unrecorded"
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,18 @@ class Plan:
         return tuple(statement for action in self.actions for statement in action.statements)
 
     @property
+    def locks(self) -> tuple[str, ...]:
+        """The locks to take before anything else, in one order, on the tables whose triggers change.
+
+        A writer locks the table, then its audit table. An installation that began with the audit table, or that
+        needed a stronger lock in its middle, could end in a deadlock, and the writer's transaction with it.
+        """
+        changed = [action for action in self.actions if action.changes_triggers]
+        exclusive = {name for action in changed for name in action.relations if action.verb in ("drop", "rename")}
+        shared = {name for action in changed for name in action.relations} - exclusive
+        return (*lock_sql(exclusive, "ACCESS EXCLUSIVE"), *lock_sql(shared, "SHARE ROW EXCLUSIVE"))
+
+    @property
     def fatal(self) -> tuple[Problem, ...]:
         """The problems that stop an installation."""
         return tuple(problem for problem in self.problems if problem.fatal)
@@ -78,3 +96,9 @@ class Plan:
             tuple(action for action in self.actions if action.table in wanted),
             tuple(problem for problem in self.problems if problem.table in wanted),
         )
+
+
+def lock_sql(tables: Collection[QualifiedName], mode: str) -> tuple[str, ...]:
+    """``LOCK TABLE``, always in the order of the names; nothing for no table."""
+    names = ", ".join(qualified(name) for name in sorted(tables))
+    return (f"LOCK TABLE {names} IN {mode} MODE",) if names else ()

@@ -13,7 +13,7 @@ from sqlalchemy.types import TypeEngine
 
 from ..declare.columns import SETTING_KEY
 from ..declare.naming import MAX_IDENTIFIER_BYTES
-from .action import Action
+from .action import Action, lock_sql
 from .column_type import holds, widens_in_place
 from .declared import Declared, DeclaredTable
 from .installed import Installed, InstalledRelation
@@ -63,9 +63,10 @@ def _plan_move(table: DeclaredTable, former: QualifiedName, relation: InstalledR
         "rename" if former.schema == name.schema else "move",
         f"table {former.display} to {name.display}",
         f"the history of {table.name.display}",
-        tuple(do for do, _ in steps),
+        # Else a writer that is on its way to the old name would not find it.
+        (*lock_sql({table.name}, "ACCESS EXCLUSIVE"), *(do for do, _ in steps)),
         table.name,
-        tuple(undo for _, undo in reversed(steps)),
+        (*lock_sql({table.name}, "ACCESS EXCLUSIVE"), *(undo for _, undo in reversed(steps))),
         (former, name),
     )
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from sqlalchemy import Sequence
 from sqlalchemy.schema import CreateSequence
 
-from .action import Action, Problem
+from .action import Action, Problem, lock_sql
 from .audit_table import plan_history, set_schema_sql
 from .declared import Declared
 from .function import Infrastructure
@@ -31,7 +31,7 @@ def plan_infrastructure(declared: Declared, installed: Installed) -> Iterator[Ac
         actions = plan_history(declared.transaction_table, shared.transaction_table, existing, None, installed)
         yield from (_continue_numbers(action, declared, installed) for action in actions)
     else:
-        yield from _plan_move(former, shared, installed)
+        yield from _plan_move(former, declared, installed)
     for function in shared.functions():
         yield from plan_function(function, None, installed)
 
@@ -85,7 +85,10 @@ def find_shared_schema(declared: Declared, installed: Installed) -> Iterator[Pro
         )
 
 
-def _plan_move(former: Infrastructure, shared: Infrastructure, installed: Installed) -> Iterator[Action]:
+def _plan_move(former: Infrastructure, declared: Declared, installed: Installed) -> Iterator[Action]:
+    shared = declared.infrastructure
+    # Else a writer that is on its way to the old schema would not find it.
+    lock = lock_sql({table.name for table in declared.tables} & installed.relations.keys(), "ACCESS EXCLUSIVE")
     for kind, old, new in (
         ("TABLE", former.transaction_table, shared.transaction_table),
         ("SEQUENCE", former.sequence, shared.sequence),
@@ -96,8 +99,8 @@ def _plan_move(former: Infrastructure, shared: Infrastructure, installed: Instal
                 "move",
                 f"{kind.lower()} {old.display} to {new.display}",
                 "AUDIT_SCHEMA",
-                (set_schema_sql(kind, old, new.schema),),
-                undo=(set_schema_sql(kind, new, old.schema),),
+                (*lock, set_schema_sql(kind, old, new.schema)),
+                undo=(*lock, set_schema_sql(kind, new, old.schema)),
                 relations=(old, new),
             )
 

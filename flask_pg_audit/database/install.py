@@ -27,6 +27,9 @@ _INSUFFICIENT_PRIVILEGE = "42501"
 _LOCK_NOT_AVAILABLE = "55P03"
 _DEADLOCK = "40P01"
 
+LOCK_TIMEOUT = 2.0  # seconds
+TRIES = 20
+
 Bind = Engine | Connection
 
 
@@ -41,8 +44,8 @@ class Patience:
     :ivar tries: how often, before it gives up with an error and nothing is changed.
     """
 
-    lock_timeout: float = 2.0
-    tries: int = 20
+    lock_timeout: float
+    tries: int
 
     def pause(self, number: int) -> float:
         """Seconds between try ``number``, from 1, and the next."""
@@ -53,10 +56,15 @@ class Patience:
 def install_audit_triggers(metadata: MetaData, engine: None = None) -> str: ...
 @overload
 def install_audit_triggers(
-    metadata: MetaData, engine: Bind, *, prune: bool = False, patience: Patience = Patience()
+    metadata: MetaData, engine: Bind, *, prune: bool = False, lock_timeout: float = LOCK_TIMEOUT, tries: int = TRIES
 ) -> Plan: ...
 def install_audit_triggers(
-    metadata: MetaData, engine: Bind | None = None, *, prune: bool = False, patience: Patience = Patience()
+    metadata: MetaData,
+    engine: Bind | None = None,
+    *,
+    prune: bool = False,
+    lock_timeout: float = LOCK_TIMEOUT,
+    tries: int = TRIES,
 ) -> Plan | str:
     """Create what is missing so that every audited table of ``metadata`` records its changes.
 
@@ -69,8 +77,8 @@ def install_audit_triggers(
     finds nothing to do and takes no lock on any table.
 
     :param prune: also drop the triggers and functions of tables that are no longer audited.
-    :param patience: for how long, and how often, to try for the locks; a caller's transaction is tried once, and
-        under the ``lock_timeout`` that it has.
+    :param lock_timeout: seconds to wait for a table's lock in one try; 0 waits without end.
+    :param tries: how often to try. A caller's transaction is tried once, under the ``lock_timeout`` that it has.
     :returns: the :class:`~flask_pg_audit.database.action.Plan` that was carried out; without ``engine``, the whole
         SQL script, idempotent, for tables without a schema in ``public``.
     :raises AuditConfigError: no table is audited, or ``engine`` is not for PostgreSQL.
@@ -85,15 +93,17 @@ def install_audit_triggers(
     def make_plan(declared: Declared, installed: Installed) -> Plan:
         return plan(declared, installed, prune=prune)
 
-    return _run(metadata, engine, make_plan, patience)
+    return _run(metadata, engine, make_plan, Patience(lock_timeout, tries))
 
 
 @overload
 def uninstall_audit_triggers(metadata: MetaData, engine: None = None) -> str: ...
 @overload
-def uninstall_audit_triggers(metadata: MetaData, engine: Bind, *, patience: Patience = Patience()) -> Plan: ...
 def uninstall_audit_triggers(
-    metadata: MetaData, engine: Bind | None = None, *, patience: Patience = Patience()
+    metadata: MetaData, engine: Bind, *, lock_timeout: float = LOCK_TIMEOUT, tries: int = TRIES
+) -> Plan: ...
+def uninstall_audit_triggers(
+    metadata: MetaData, engine: Bind | None = None, *, lock_timeout: float = LOCK_TIMEOUT, tries: int = TRIES
 ) -> Plan | str:
     """Drop the triggers and functions; audit tables and ``audit_transaction``, the history, stay.
 
@@ -108,10 +118,12 @@ def uninstall_audit_triggers(
     """
     if engine is None:
         return render_script(plan_removal(declared := build_declared(metadata, "public"), assume_installed(declared)))
-    return _run(metadata, engine, plan_removal, patience)
+    return _run(metadata, engine, plan_removal, Patience(lock_timeout, tries))
 
 
-def uninstall_with_history(metadata: MetaData, engine: Bind, *, patience: Patience = Patience()) -> Plan:
+def uninstall_with_history(
+    metadata: MetaData, engine: Bind, *, lock_timeout: float = LOCK_TIMEOUT, tries: int = TRIES
+) -> Plan:
     """Drop triggers and functions **and the history**: audit tables, ``audit_transaction``, the sequence."""
 
     def plan_both(declared: Declared, installed: Installed) -> Plan:
@@ -119,7 +131,7 @@ def uninstall_with_history(metadata: MetaData, engine: Bind, *, patience: Patien
         history = plan_history_removal(declared, installed)
         return Plan(triggers.actions + history.actions)
 
-    return _run(metadata, engine, plan_both, patience)
+    return _run(metadata, engine, plan_both, Patience(lock_timeout, tries))
 
 
 def plan_installation(metadata: MetaData, engine: Bind, *, prune: bool = False) -> tuple[Declared, Installed, Plan]:
@@ -138,7 +150,8 @@ def render_script(plan_: Plan) -> str:
     for action in plan_.actions:
         statements = "\n".join(f"{statement};" for statement in action.statements)
         steps.append(f"-- {' '.join(str(action).split())}\n{statements}")
-    return "\n\n".join(["BEGIN;", *steps, "COMMIT;\n"])
+    locks = [f"{statement};" for statement in plan_.locks]
+    return "\n\n".join(["BEGIN;", *locks, *steps, "COMMIT;\n"])
 
 
 _MakePlan = Callable[[Declared, Installed], Plan]
@@ -173,7 +186,7 @@ def _apply(metadata: MetaData, connection: Connection, make_plan: _MakePlan, loc
         raise AuditInstallError("\n".join(map(str, todo.fatal)))
     if lock_timeout and todo.actions:
         connection.exec_driver_sql(f"SET LOCAL lock_timeout = {literal(lock_timeout)}")
-    for statement in todo.statements:
+    for statement in (*todo.locks, *todo.statements):
         # Without parameters nothing reads % or : in a function's body (trap T9).
         connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
     return todo

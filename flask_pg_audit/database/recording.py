@@ -132,8 +132,8 @@ def _rename(found: InstalledTrigger, wanted: TriggerDefinition, on: QualifiedNam
     return Action(
         "trigger-renamed",
         "rename",
-        f"trigger {old.name} on {on.display} to {wanted.name}",
-        "renamed",
+        f"trigger {old.name} on {on.display}",
+        f"was {wanted.name}",
         (wanted.create_sql(on), *_keep_always(found, on, wanted.name), old.drop_sql(on)),
         table,
         (*_recreate_trigger(found, on), wanted.drop_sql(on)),

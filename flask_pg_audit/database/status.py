@@ -22,6 +22,7 @@ class TableStatus:
     :ivar state: ``installed``, ``missing`` (nothing records), ``disabled`` or ``outdated``.
     :ivar todo: what ``flask audit install`` would do about it.
     :ivar problems: what it could not mend.
+    :ivar errors: what would stop it.
     :ivar rows: the audit table's rows, counted up to 100,000, estimated above; ``None`` without an audit table.
     :ivar bytes: the audit table's size on disk with its indexes.
     :ivar last_change: when the newest change was recorded, with time zone; ``None`` for an empty audit table.
@@ -32,6 +33,7 @@ class TableStatus:
     state: str
     todo: tuple[str, ...]
     problems: tuple[str, ...]
+    errors: tuple[str, ...]
     rows: int | None
     bytes: int | None
     last_change: datetime.datetime | None
@@ -51,14 +53,15 @@ def read_status(metadata: MetaData, engine: Engine) -> Iterator[TableStatus]:
                 audit_table.display,
                 _state(part, name, installed),
                 tuple(map(str, part.actions)),
-                tuple(problem.message for problem in part.problems),
+                tuple(problem.message for problem in part.problems if not problem.fatal),
+                tuple(problem.message for problem in part.fatal),
                 *figures,
             )
 
 
 def _state(part: Plan, table: QualifiedName, installed: Installed) -> str:
     reasons = {action.reason for action in part.actions}
-    if any(problem.fatal for problem in part.problems) or not installed.triggers.get(table):
+    if part.fatal or not installed.triggers.get(table):
         return "missing"
     if reasons == {"disabled"}:
         return "disabled"

@@ -99,14 +99,14 @@ class _Comparison:
         declared = _without_filtered(declared, context)
         may_drop = bool(context.opts.get(DROP_HISTORY_OPTION, False))
         histories = declared.audit_tables | {declared.infrastructure.transaction_table}
-        keeper = HistoryKeeper(schema, histories, frozenset(), may_drop)
+        keeper = HistoryKeeper(schema, histories, (), may_drop)
         dropped = {keeper.name_of(op) for op in upgrade_ops.ops if isinstance(op, DropTableOp)}
         todo = plan(declared, installed, prune={*declared.others, *filter(None, dropped)})
         moved = {name for action in todo.actions if action.code == _MOVED for name in action.relations}
-        # Without include_schemas Alembic looks at one schema only, and would create what is in others forever.
         created = {keeper.name_of(op) for op in upgrade_ops.ops if isinstance(op, CreateTableOp)}
-        unseen = histories & installed.relations.keys() & created
-        return cls(declared, installed, todo, replace(keeper, mistaken=frozenset(moved | unseen)))
+        # Without include_schemas Alembic does not look into the schema that a model names for its audit table.
+        unseen = created & histories & installed.relations.keys()
+        return cls(declared, installed, todo, replace(keeper, ours=frozenset(moved | unseen)))
 
     def add_to(self, upgrade_ops: UpgradeOps) -> None:
         """Change ``upgrade_ops`` in place."""
@@ -131,7 +131,7 @@ class _Comparison:
         """The part of the plan that belongs into a revision and that Alembic does not see by itself."""
         partitions = {p.name for found in self.installed.partitions.values() for p in found}
         for action in self.plan.actions:
-            is_ours = not self.keeper.mistaken.isdisjoint(action.relations)
+            is_ours = bool(set(action.relations).intersection(self.keeper.ours))
             if action.code in _DRIFT or (action.code in _FOUND_BY_ALEMBIC and not is_ours):
                 continue
             # Which partitions there are is different in every database: see plan_partitions().

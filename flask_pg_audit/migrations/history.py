@@ -46,19 +46,19 @@ class HistoryKeeper:
 
     :ivar default_schema: the schema of tables that name none.
     :ivar declared: the audit tables and ``audit_transaction`` of the models.
-    :ivar mistaken: those that Alembic would drop or create though they are there: the old and new names of what is
-        renamed or moved, and what is in a schema that it does not look at.
+    :ivar ours: those that Alembic gets wrong: it sees a drop and a create where one is moved, by its old and new name,
+        and a create where one is in a schema that it does not look into.
     :ivar may_drop: somebody asked for history to be dropped.
     """
 
     default_schema: str
     declared: Collection[QualifiedName]
-    mistaken: frozenset[QualifiedName]
+    ours: Collection[QualifiedName]
     may_drop: bool = False
 
     def keep(self, upgrade_ops: UpgradeOps) -> None:
         """Change ``upgrade_ops`` in place."""
-        upgrade_ops.ops = [op for op in upgrade_ops.ops if self.name_of(op) not in self.mistaken]
+        upgrade_ops.ops = [op for op in upgrade_ops.ops if self.name_of(op) not in self.ours]
         if self.may_drop:
             return
         dropped = {self.name_of(op) for op in upgrade_ops.ops if isinstance(op, DropTableOp) and self._is_history(op)}
@@ -66,6 +66,8 @@ class HistoryKeeper:
         upgrade_ops.ops = [
             kept for op in upgrade_ops.ops if self.name_of(op) not in dropped for kept in self._keep(op, created)
         ]
+        # As writers do, a migration locks a table before its audit table; the other way round is a deadlock.
+        upgrade_ops.ops.sort(key=lambda op: isinstance(op, ModifyTableOps) and self.name_of(op) in self.declared)
 
     def name_of(self, op: MigrateOperation) -> QualifiedName | None:
         """The table that ``op`` is about."""

@@ -6,7 +6,6 @@ import dataclasses
 import datetime
 import json
 from collections.abc import Callable, Iterator
-from functools import wraps
 from typing import Any
 
 import click
@@ -17,7 +16,8 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from ..database.action import Plan
 from ..database.check import WHY, check
 from ..database.install import (
-    Patience,
+    LOCK_TIMEOUT,
+    TRIES,
     install_audit_triggers,
     plan_installation,
     render_script,
@@ -53,29 +53,24 @@ bind_option = click.option(
 )
 
 
-def patience_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add ``--lock-timeout`` and ``--tries``, handed on as one :class:`Patience`."""
+_LOCK_TIMEOUT_OPTION = click.option(
+    "--lock-timeout",
+    type=click.FloatRange(min=0),
+    default=LOCK_TIMEOUT,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for a table's lock before everybody else is let through; 0 waits without end.",
+)
+_TRIES_OPTION = click.option(
+    "--tries", type=click.IntRange(min=1), default=TRIES, show_default=True, help="How often to try for the locks."
+)
 
-    @click.option(
-        "--lock-timeout",
-        type=click.FloatRange(min=0),
-        default=Patience.lock_timeout,
-        show_default=True,
-        metavar="SECONDS",
-        help="How long to wait for a table's lock before everybody else is let through; 0 waits without end.",
-    )
-    @click.option(
-        "--tries",
-        type=click.IntRange(min=1),
-        default=Patience.tries,
-        show_default=True,
-        help="How often to try for the locks.",
-    )
-    @wraps(command)
-    def with_patience(lock_timeout: float, tries: int, **arguments: Any) -> None:
-        command(patience=Patience(lock_timeout, tries), **arguments)
 
-    return with_patience
+def lock_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add ``--lock-timeout`` and ``--tries``."""
+    for option in (_TRIES_OPTION, _LOCK_TIMEOUT_OPTION):
+        command = option(command)
+    return command
 
 
 @audit_cli.command("install")
@@ -84,10 +79,12 @@ def patience_options(command: Callable[..., None]) -> Callable[..., None]:
     "--sql", is_flag=True, help="Print SQL instead: the whole script, or with --dry-run only what is missing."
 )
 @click.option("--prune", is_flag=True, help="Also drop what records tables that are no longer audited.")
-@patience_options
+@lock_options
 @bind_option
 @with_appcontext
-def install_command(dry_run: bool, sql: bool, prune: bool, patience: Patience, bind_key: str | None) -> None:
+def install_command(
+    dry_run: bool, sql: bool, prune: bool, lock_timeout: float, tries: int, bind_key: str | None
+) -> None:
     """Create what is missing so that every audited table records its changes.
 
     Creates audit tables, adds columns to them, creates or replaces functions and triggers. Run it after your
@@ -100,25 +97,25 @@ def install_command(dry_run: bool, sql: bool, prune: bool, patience: Patience, b
         elif dry_run:
             _echo_dry_run(plan_installation(metadata, engine, prune=prune)[2], sql)
         else:
-            _echo_plan(install_audit_triggers(metadata, engine, prune=prune, patience=patience))
+            _echo_plan(install_audit_triggers(metadata, engine, prune=prune, lock_timeout=lock_timeout, tries=tries))
 
 
 @audit_cli.command("uninstall")
 @click.option("--drop-history", is_flag=True, help="Drop the audit tables too: the history is gone for good.")
 @click.option("--yes", is_flag=True, help="Do not ask before the history is dropped.")
-@patience_options
+@lock_options
 @bind_option
 @with_appcontext
-def uninstall_command(drop_history: bool, yes: bool, patience: Patience, bind_key: str | None) -> None:
+def uninstall_command(drop_history: bool, yes: bool, lock_timeout: float, tries: int, bind_key: str | None) -> None:
     """Drop the triggers and functions. The history stays unless --drop-history is given."""
     for key, metadata, engine in _binds(bind_key):
         _heading(key)
         if drop_history:
             if not yes:
                 click.confirm(f"Drop the whole audit history in {_describe(engine)}?", abort=True)
-            _echo_plan(uninstall_with_history(metadata, engine, patience=patience))
+            _echo_plan(uninstall_with_history(metadata, engine, lock_timeout=lock_timeout, tries=tries))
         else:
-            _echo_plan(uninstall_audit_triggers(metadata, engine, patience=patience))
+            _echo_plan(uninstall_audit_triggers(metadata, engine, lock_timeout=lock_timeout, tries=tries))
 
 
 @audit_cli.command("status")
@@ -232,6 +229,8 @@ def _echo_status(status: TableStatus, width: int) -> None:
         click.echo(f"{'':<{width}}    install would {line}")
     for line in status.problems:
         click.echo(f"{'':<{width}}    warning: {line}")
+    for line in status.errors:
+        click.echo(f"{'':<{width}}    error: {line}")
 
 
 def _human_size(size: float) -> str:
