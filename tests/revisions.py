@@ -11,9 +11,9 @@ from typing import Any
 from flask import Flask
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import URL, Engine, MetaData, NullPool, create_engine
+from sqlalchemy import URL, Column, Engine, Integer, MetaData, NullPool, Text, create_engine
 
-from flask_pg_audit import FlaskAudit, install_audit_triggers
+from flask_pg_audit import FlaskAudit, audited, install_audit_triggers
 from flask_pg_audit.declare.registry import audited_tables
 from tests.capture import execute, rows, run
 from tests.catalog import Catalog, of_kinds, read_catalog, read_history
@@ -183,3 +183,33 @@ class Step:
             last = max(before, default=0)
             assert project.rows(f"{self.reading} WHERE audit_id > {last} ORDER BY audit_id") == self.recorded
         assert len(new) == len(self.recorded), f"more was recorded than that: {new}"
+
+
+#: Statements for ``note``, and what is recorded of them.
+EVERY_KIND = (
+    "INSERT INTO note (text) VALUES ('a'), ('kept')",
+    "UPDATE note SET text = 'b' WHERE text = 'a'",
+    "DELETE FROM note WHERE text = 'b'",
+)
+RECORDED = [("I", "a"), ("I", "kept"), ("U", "b"), ("D", "b")]
+
+
+def note(*columns: Column[Any], text: bool = True, audit: bool = True, **options: Any) -> Models:
+    """The table ``note``, with more columns than ``id`` and ``text``."""
+
+    def declare(db: SQLAlchemy) -> None:
+        texts = [Column("text", Text)] if text else []
+        info = audited(**options) if audit else {}
+        db.Table("note", Column("id", Integer, primary_key=True), *texts, *columns, info=info)
+
+    return declare
+
+
+def other(name: str) -> Models:
+    """One more audited table."""
+    return lambda db: db.Table(name, Column("id", Integer, primary_key=True), Column("text", Text), info=audited())
+
+
+def together(*models: Models) -> Models:
+    """The tables of all of them."""
+    return lambda db: [declare(db) for declare in models]

@@ -11,39 +11,10 @@ from functools import partial
 from typing import Any
 
 import pytest
-from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import BigInteger, Column, Date, DateTime, Enum, Integer, Numeric, String, Text
 
-from flask_pg_audit import audited
 from tests.catalog import of_kinds
-from tests.revisions import Models, Project, Step
-
-EVERY_KIND = (
-    "INSERT INTO note (text) VALUES ('a'), ('kept')",
-    "UPDATE note SET text = 'b' WHERE text = 'a'",
-    "DELETE FROM note WHERE text = 'b'",
-)
-RECORDED = [("I", "a"), ("I", "kept"), ("U", "b"), ("D", "b")]
-
-
-def note(*columns: Column[Any], text: bool = True, audit: bool = True, **options: Any) -> Models:
-    """The table ``note``, with more columns than ``id`` and ``text``."""
-
-    def declare(db: SQLAlchemy) -> None:
-        texts = [Column("text", Text)] if text else []
-        info = audited(**options) if audit else {}
-        db.Table("note", Column("id", Integer, primary_key=True), *texts, *columns, info=info)
-
-    return declare
-
-
-def other(name: str) -> Models:
-    """One more audited table."""
-    return lambda db: db.Table(name, Column("id", Integer, primary_key=True), Column("text", Text), info=audited())
-
-
-def together(*models: Models) -> Models:
-    return lambda db: [declare(db) for declare in models]
+from tests.revisions import EVERY_KIND, RECORDED, Models, Project, Step, note, other, together
 
 
 def step(
