@@ -126,7 +126,10 @@ def _continue_numbers(action: Action, declared: Declared, installed: Installed) 
         target = f"pg_catalog.pg_get_serial_sequence({literal(qualified(shared.transaction_table))}, 'id')"
         column = "audit_transaction_id"
     highest = ", ".join(f"(SELECT pg_catalog.max({column}) FROM {qualified(name)})" for name in histories)  # noqa: S608
-    statement = f"SELECT pg_catalog.setval({target}, GREATEST(1, {highest}))"
+    statement = (
+        f"SELECT pg_catalog.setval({target}, COALESCE(highest, 1), highest IS NOT NULL) "
+        f"FROM (SELECT GREATEST({highest}) AS highest) AS history"
+    )
     return replace(action, reason="lost", statements=(*action.statements, statement))
 
 
