@@ -102,7 +102,8 @@ class _Comparison:
         keeper = HistoryKeeper(schema, histories, (), may_drop)
         dropped = {keeper.name_of(op) for op in upgrade_ops.ops if isinstance(op, DropTableOp)}
         todo = plan(declared, installed, prune={*declared.others, *filter(None, dropped)})
-        moved: set[QualifiedName | None] = {name for action in todo.actions if action.code == _MOVED for name in action.relations}
+        moved: set[QualifiedName | None] = set()
+        moved.update(*(action.relations for action in todo.actions if action.code == _MOVED))
         created = {keeper.name_of(op) for op in upgrade_ops.ops if isinstance(op, CreateTableOp)}
         # Without include_schemas Alembic does not look into the schema that a model names for its audit table.
         unseen = histories & created & installed.relations.keys()

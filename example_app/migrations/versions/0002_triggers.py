@@ -2,7 +2,7 @@
 
 Revision ID: 0002
 Revises: 0001
-Create Date: 2026-11-23 19:17:22.512764
+Create Date: 2026-11-23 19:18:49.666360
 
 """
 
@@ -20,7 +20,20 @@ def upgrade() -> None:
     # create sequence audit_id_seq (lost)
     op.audit_ddl(
         "CREATE SEQUENCE IF NOT EXISTS public.audit_id_seq",
-        "SELECT pg_catalog.setval('public.audit_id_seq', COALESCE(highest, 1), highest IS NOT NULL) FROM (SELECT GREATEST((SELECT pg_catalog.max(audit_id) FROM public.customer_audit), (SELECT pg_catalog.max(audit_id) FROM public.order_audit), (SELECT pg_catalog.max(audit_id) FROM public.order_line_audit), (SELECT pg_catalog.max(audit_id) FROM public.product_audit), (SELECT pg_catalog.max(audit_id) FROM public.product_tag_audit), (SELECT pg_catalog.max(audit_id) FROM public.tag_audit), (SELECT pg_catalog.max(audit_id) FROM public.user_audit)) AS highest) AS history",
+        """
+        SELECT pg_catalog.setval('public.audit_id_seq', coalesce(highest, 1), highest IS NOT NULL)
+        FROM (
+            SELECT greatest(
+                (SELECT pg_catalog.max(audit_id) FROM public.customer_audit),
+                (SELECT pg_catalog.max(audit_id) FROM public.order_audit),
+                (SELECT pg_catalog.max(audit_id) FROM public.order_line_audit),
+                (SELECT pg_catalog.max(audit_id) FROM public.product_audit),
+                (SELECT pg_catalog.max(audit_id) FROM public.product_tag_audit),
+                (SELECT pg_catalog.max(audit_id) FROM public.tag_audit),
+                (SELECT pg_catalog.max(audit_id) FROM public.user_audit)
+            ) AS highest
+        ) AS history
+        """,
     )
     # create function audit_begin_transaction (missing)
     op.audit_ddl(
