@@ -13,14 +13,18 @@ Three environment variables choose what the suite runs on:
 
 from __future__ import annotations
 
+import logging.config
 import os
 import shutil
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import Engine, create_engine, make_url
 
+from tests.revisions import Project
 from tests.server import DRIVER, Database, DatabaseServer
 from tools.embedded_postgres import EmbeddedPostgres
 
@@ -62,6 +66,16 @@ def engine(database: Database) -> Iterator[Engine]:
     engine = create_engine(database.url())
     yield engine
     engine.dispose()
+
+
+@pytest.fixture
+def project(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A migrations folder for the test's database."""
+    # env.py sets up logging for the whole process, onto what is stderr while the command runs.
+    monkeypatch.setattr(logging.config, "fileConfig", lambda *arguments: None)
+    # Revisions are edited within the second in which Python compiled them.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    return Project(database.url(), tmp_path / "migrations")
 
 
 @pytest.fixture(autouse=True)

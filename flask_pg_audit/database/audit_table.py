@@ -134,7 +134,7 @@ def plan_history(
 def _plan_column(column: Column[object], name: QualifiedName, audited: QualifiedName | None) -> Action:
     """Nullable and without a default: the table is not rewritten, and the lock is held for a moment."""
     type_ = column.type.compile(dialect=DIALECT)
-    statements = [f"ALTER TABLE {qualified(name)} ADD COLUMN {ident(column.name)} {type_}"]
+    statements = [f"ALTER TABLE {qualified(name)} ADD COLUMN IF NOT EXISTS {ident(column.name)} {type_}"]
     if column.comment:
         statements.append(_compile(SetColumnComment(_placed(column.table, name).columns[column.key])))
     reason = "session setting" if SETTING_KEY in column.info else "missing"

@@ -5,14 +5,16 @@ A revision never asks the models or this package's templates what to do: everyth
 
 from __future__ import annotations
 
+import re
 import textwrap
 from copy import copy
 from typing import Any, TypeVar
 
 from alembic.operations import MigrateOperation, Operations
 from alembic.operations.ops import AddColumnOp, AlterColumnOp, CreateIndexOp, CreateTableOp
+from sqlalchemy import Numeric
 
-from ..database.column_type import holds
+from ..database.column_type import holds, numeric_for_both
 from ..database.render import DIALECT
 
 
@@ -109,19 +111,28 @@ class AlterHistoryColumnOp(AlterColumnOp):
 
 
 def leave_wide_enough(op: AlterColumnOp) -> None:
-    """Take a change of type out of ``op`` when the history's column holds the new type's values already."""
+    """Take a change of type out of ``op`` when the history's column holds the new type's values already.
+
+    Where the new type would round what is in the history, the change is to one that holds both.
+    """
     if op.modify_type is None or op.existing_type is None:
         return
     kept, wanted = (_as_catalog_writes(type_) for type_ in (op.existing_type, op.modify_type))
     if holds(kept, wanted):
         op.modify_type = None
+    elif digits := numeric_for_both(kept, wanted):
+        op.modify_type = Numeric(*digits)
 
 
 def _as_catalog_writes(type_: Any) -> str:
     """The type as ``format_type`` would write it, where the two differ and it matters."""
     text = str(type_.compile(dialect=DIALECT)).lower().replace(", ", ",")
-    return "character varying" + text.removeprefix("varchar") if text.startswith("varchar") else text
+    name = re.match("[a-z]*", text)
+    assert name is not None  # noqa: S101 - for the type checker
+    return _CATALOG_NAMES.get(name[0], name[0]) + text[name.end() :]
 
+
+_CATALOG_NAMES = {"varchar": "character varying", "decimal": "numeric", "float": "double precision"}
 
 _Op = TypeVar("_Op", bound=MigrateOperation)
 

@@ -7,8 +7,9 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from alembic.autogenerate import renderers
+from alembic.operations.ops import AddColumnOp
 
-from .operations import AuditDDLOp, KeepHistoryOp
+from .operations import AddHistoryColumnOp, AuditDDLOp, KeepHistoryOp
 
 if TYPE_CHECKING:
     from alembic.autogenerate.api import AutogenContext
@@ -30,6 +31,15 @@ def render_audit_ddl(context: AutogenContext, op: AuditDDLOp) -> list[str]:
 def render_keep_history(context: AutogenContext, op: KeepHistoryOp) -> list[str]:
     """A statement, since a body of comments alone is no Python."""
     return [f"pass  # {' '.join(op.subject.split())}: stays"]
+
+
+@renderers.dispatch_for(AddHistoryColumnOp)
+def render_add_history_column(context: AutogenContext, op: AddHistoryColumnOp) -> str:
+    """Alembic's text, which forgets ``if_not_exists`` within ``batch_alter_table()``: Flask-Migrate's default."""
+    plain = AddColumnOp(op.table_name, op.column, schema=op.schema, if_not_exists=True)
+    text: str = renderers.dispatch(plain)(context, plain)
+    given = ", if_not_exists=True)"
+    return text if text.endswith(given) else text.removesuffix(")") + given
 
 
 def _literal(statement: str) -> str:
