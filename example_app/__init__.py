@@ -12,7 +12,7 @@ How it is put together::
     forms.py        typed values out of submitted forms
     commands.py     ``flask create-user``
     views/          the pages, one module and one template folder per noun
-    migrations/     Flask-Migrate's; the audit tables are in there like any other table
+    migrations/     Flask-Migrate's; the audit tables and triggers are in there too
     demo/           ``python -m example_app.demo``: starts all of it and fills it with a day's work
 
 What is there because of auditing: ``audit = FlaskAudit()`` and ``audit.init_app(app, db)``, the
@@ -22,7 +22,7 @@ To run it on a PostgreSQL of your own::
 
     export DATABASE_URL=postgresql://localhost/shop FLASK_APP=example_app
     flask db upgrade
-    flask audit install
+    flask audit check
     flask create-user ada --role admin
     flask run
 

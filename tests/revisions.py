@@ -110,6 +110,14 @@ class Version:
         assert len(new) <= 1
         return new.pop() if new else None
 
+    def by_hand(self, upgrade: str, downgrade: str) -> Path:
+        """``flask db revision``, with these lines of Python for its two functions."""
+        before = self.project.revisions
+        self.flask("db", "revision")
+        (revision,) = self.project.revisions - before
+        edited(revision, upgrade, downgrade)
+        return revision
+
     def upgrade(self, *revision: str) -> None:
         """``flask db upgrade``, to the newest unless told, which loses no history."""
         self._keeping_history("upgrade", *revision)
@@ -213,3 +221,9 @@ def other(name: str) -> Models:
 def together(*models: Models) -> Models:
     """The tables of all of them."""
     return lambda db: [declare(db) for declare in models]
+
+
+def edited(revision: Path, upgrade: str, downgrade: str) -> None:
+    """Write the two bodies of an empty revision, a line of Python each."""
+    head, up, down = revision.read_text().split("    pass\n")
+    revision.write_text(f"{head}    {upgrade}\n{up}    {downgrade}\n{down}")

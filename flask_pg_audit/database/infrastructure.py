@@ -14,7 +14,7 @@ from .declared import Declared
 from .function import Infrastructure
 from .installed import Installed, InstalledRelation
 from .recording import drop_function, plan_function
-from .render import DIALECT, ident, literal, qualified
+from .render import DIALECT, ident, literal, qualified, render
 
 
 def plan_infrastructure(declared: Declared, installed: Installed) -> Iterator[Action]:
@@ -121,12 +121,11 @@ def _continue_numbers(action: Action, declared: Declared, installed: Installed) 
     if not histories or action.verb != "create":
         return action
     if action.code == "sequence-missing":
-        target, column = literal(qualified(shared.sequence)), "audit_id"
+        sequence, column = literal(qualified(shared.sequence)), "audit_id"
     else:
-        target = f"pg_catalog.pg_get_serial_sequence({literal(qualified(shared.transaction_table))}, 'id')"
+        sequence = f"pg_catalog.pg_get_serial_sequence({literal(qualified(shared.transaction_table))}, 'id')"
         column = "audit_transaction_id"
-    highest = ", ".join(f"(SELECT pg_catalog.max({column}) FROM {qualified(name)})" for name in histories)  # noqa: S608
-    statement = f"SELECT pg_catalog.setval({target}, GREATEST(1, {highest}))"
+    statement = render("continue_numbers", sequence=sequence, column=column, histories=histories)
     return replace(action, reason="lost", statements=(*action.statements, statement))
 
 

@@ -102,10 +102,11 @@ class _Comparison:
         keeper = HistoryKeeper(schema, histories, (), may_drop)
         dropped = {keeper.name_of(op) for op in upgrade_ops.ops if isinstance(op, DropTableOp)}
         todo = plan(declared, installed, prune={*declared.others, *filter(None, dropped)})
-        moved = {name for action in todo.actions if action.code == _MOVED for name in action.relations}
+        moved: set[QualifiedName | None] = set()
+        moved.update(*(action.relations for action in todo.actions if action.code == _MOVED))
         created = {keeper.name_of(op) for op in upgrade_ops.ops if isinstance(op, CreateTableOp)}
         # Without include_schemas Alembic does not look into the schema that a model names for its audit table.
-        unseen = histories & installed.relations.keys() & created
+        unseen = histories & created & installed.relations.keys()
         return cls(declared, installed, todo, replace(keeper, ours=frozenset(moved | unseen)))
 
     def add_to(self, upgrade_ops: UpgradeOps) -> None:

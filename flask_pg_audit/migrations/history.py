@@ -53,7 +53,7 @@ class HistoryKeeper:
 
     default_schema: str
     declared: Collection[QualifiedName]
-    ours: Collection[QualifiedName]
+    ours: Collection[QualifiedName | None]
     may_drop: bool = False
 
     def keep(self, upgrade_ops: UpgradeOps) -> None:

@@ -1,0 +1,132 @@
+"""History outlives the models: no revision drops it unless somebody asks for that."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import BigInteger, Column, Float, Integer, Numeric, SmallInteger, String, Text
+
+from tests.catalog import of_kinds, read_history
+from tests.revisions import EVERY_KIND, RECORDED, Project, note, other, together
+
+DROP = {"audit_drop_history": True}
+RECORDS = "SELECT audit_operation, text FROM note_audit ORDER BY audit_id"
+
+
+def colour(type_: Any) -> Any:
+    return note(Column("colour", type_))
+
+
+def test_down_to_nothing_and_up_again(project: Project) -> None:
+    one = project.start(note())
+    project.run(*EVERY_KIND)
+    before = project.catalog
+    one.downgrade("base")
+    assert project.rows(RECORDS) == RECORDED
+    assert project.programs == {}
+    assert {name for name in of_kinds(project.catalog, "relation")} == {
+        "relation note_audit",
+        "relation audit_transaction",
+    }
+    one.upgrade()
+    assert project.catalog == before
+    project.run(*EVERY_KIND)
+    assert project.rows(RECORDS) == RECORDED + RECORDED
+    ids = list(read_history(project.engine))
+    assert len(ids) == len(set(ids)) == 8, "the sequence went on where it was"
+
+
+def test_no_revision_drops_any_of_it(project: Project) -> None:
+    """Neither upwards nor downwards, whatever becomes of the models."""
+    project.start(together(note(Column("colour", String)), other("tag")))
+    for models in (note(text=False), note(audit=False), lambda db: None):
+        project.version(models).migrate_and_upgrade()
+    for revision in project.revisions:
+        text = revision.read_text()
+        for dropping in ("drop_table('note_audit'", "drop_table('audit_transaction'", "DROP SEQUENCE", "DROP TABLE"):
+            assert dropping not in text
+    columns = {name for name in of_kinds(project.catalog, "column note_audit", "column tag_audit")}
+    assert {"column note_audit.colour", "column note_audit.text", "column tag_audit.text"} <= columns
+
+
+def test_a_developer_may_ask_for_it(project: Project) -> None:
+    one = project.start(together(note(Column("colour", String)), other("tag")), migrate=DROP)
+    project.run(*EVERY_KIND)
+    two = project.version(together(note(), other("tag")), migrate=DROP)
+    two.migrate_and_upgrade()
+    assert "column note_audit.colour" not in project.catalog
+    assert "column note_audit.text" in project.catalog
+    three = project.version(other("tag"), migrate=DROP)
+    three.flask("db", "migrate")
+    three.flask("db", "upgrade")
+    three.is_settled()
+    assert not {name for name in project.catalog if "note" in name}
+    three.flask("db", "downgrade")
+    three.flask("db", "downgrade")
+    assert "column note_audit.colour" in project.catalog
+    project.run(*EVERY_KIND)
+    assert project.rows(RECORDS) == RECORDED
+    one.flask("db", "downgrade", "base")
+    assert project.catalog.keys() == {"schema public"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "history"),
+    [
+        pytest.param(String(30), String(3), "character varying(30)", id="narrower text"),
+        pytest.param(String(3), String(30), "character varying(30)", id="wider text"),
+        pytest.param(Text, String(9), "text", id="text gets a limit"),
+        pytest.param(String(9), Text, "text", id="text loses its limit"),
+        pytest.param(String, Text, "character varying", id="another text without a limit"),
+        pytest.param(Integer, BigInteger, "bigint", id="wider integer"),
+        pytest.param(BigInteger, Integer, "bigint", id="narrower integer"),
+        pytest.param(BigInteger, SmallInteger, "bigint", id="much narrower integer"),
+        pytest.param(Numeric(9, 2), Numeric(12, 4), "numeric(12,4)", id="more digits"),
+        pytest.param(Numeric(12, 4), Numeric(9, 2), "numeric(12,4)", id="fewer digits"),
+        pytest.param(Numeric(9, 4), Numeric(9, 2), "numeric(11,4)", id="other digits"),
+        pytest.param(Numeric(9, 4), Integer, "numeric(14,4)", id="no digits after the point"),
+        pytest.param(Float, Integer, "double precision", id="a float becomes an integer"),
+        pytest.param(Integer, Float, "double precision", id="an integer becomes a float"),
+    ],
+)
+def test_a_type_of_history_holds_what_was_and_what_is(project: Project, before: Any, after: Any, history: str) -> None:
+    project.start(colour(before))
+    two = project.version(colour(after))
+    two.migrate_and_upgrade()
+    assert history_type(project) == history
+    two.downgrade()
+    assert history_type(project) == history
+
+
+def history_type(project: Project) -> str:
+    return project.catalog["column note_audit.colour"].split(" | ")[0]
+
+
+def test_history_of_a_table_that_comes_back(project: Project) -> None:
+    """A model removed in one release and added again, with another column, in the next."""
+    project.start(together(note(), other("tag")))
+    project.run(*EVERY_KIND)
+    project.version(other("tag")).migrate_and_upgrade()
+    back = project.version(together(note(Column("colour", String)), other("tag")))
+    revision = back.migrate_and_upgrade()
+    assert "create_table('note_audit'" not in revision.read_text()
+    project.run("INSERT INTO note (text, colour) VALUES ('a', 'red')")
+    assert project.rows("SELECT text, colour FROM note_audit ORDER BY audit_id DESC LIMIT 2") == [
+        ("a", "red"),
+        ("b", None),
+    ]
+    back.downgrade()
+    back.upgrade()
+    back.is_settled()
+
+
+def test_a_column_that_comes_back_with_another_type(project: Project) -> None:
+    """History still has the column, as text; numbers fit in there."""
+    project.start(note(Column("colour", Text)))
+    project.run("INSERT INTO note (text, colour) VALUES ('a', 'red')")
+    project.version(note()).migrate_and_upgrade()
+    back = project.version(note(Column("colour", Integer)))
+    back.migrate_and_upgrade()
+    project.run("INSERT INTO note (text, colour) VALUES ('b', 7)")
+    assert project.rows("SELECT colour FROM note_audit ORDER BY audit_id") == [("red",), ("7",)]
