@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from sqlalchemy import MetaData, Table
 
@@ -47,12 +48,12 @@ class Declared:
             names |= {table.trigger.table.schema, table.trigger.audit_table.schema}
         return names
 
-    @property
+    @cached_property
     def functions(self) -> tuple[AuditFunction, ...]:
-        """The shared functions and one per table."""
+        """The shared functions and one per table; rendering them is work, so once."""
         return (*self.infrastructure.functions(), *(table.trigger.function for table in self.tables))
 
-    @property
+    @cached_property
     def function_names(self) -> frozenset[QualifiedName]:
         """The names of :attr:`functions`."""
         return frozenset(function.name for function in self.functions)

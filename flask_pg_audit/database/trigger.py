@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import sqlalchemy as sa
@@ -148,7 +149,7 @@ class AuditTrigger:
             name += "_"
         return name
 
-    @property
+    @cached_property
     def function(self) -> AuditFunction:
         """The trigger function."""
         return AuditFunction(
