@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import jinja2
 import pytest
@@ -26,6 +27,10 @@ def bodies(revision: str) -> tuple[str, str]:
     """The text of ``upgrade()`` and of ``downgrade()``."""
     upgrade, downgrade = revision.split("def downgrade")
     return upgrade.split("def upgrade")[1], downgrade
+
+
+def name_of(revision: Path) -> str:
+    return revision.stem.split("_")[0]
 
 
 def position(body: str, *texts: str) -> list[int]:
@@ -115,19 +120,19 @@ def test_offline_and_online_are_the_same(project: Project, production: Database)
     """The script that a DBA runs, byte for byte."""
     project.start(note(), migrate={"include_schemas": True})
     two = project.version(
-        note(Column("colour", String, comment="100 % :sure"), schema_name="history"),
+        note(Column("colour", String, comment="it's :sure"), schema_name="history"),
         naming={"audit.function": "record_%(table_name)s_%%_:x"},
         migrate={"include_schemas": True},
     )
-    two.migrate_and_upgrade()
+    (first,) = project.revisions
+    second = two.migrate_and_upgrade()
     online = project.catalog
     later = Project(production.url(), project.folder)
     later.run(later.version(note()).sql("upgrade"))
     assert later.catalog == online
 
-    revision = two.flask("db", "current").split()[0]
     two.downgrade()
-    later.run(later.version(note()).sql("downgrade", f"{revision}:-1"))
+    later.run(later.version(note()).sql("downgrade", f"{name_of(second)}:{name_of(first)}"))
     assert later.catalog == project.catalog
     project.run("INSERT INTO note (text) VALUES ('a')")
     later.run("INSERT INTO note (text) VALUES ('a')")

@@ -18,7 +18,7 @@ from .column_type import holds, widens_in_place
 from .declared import Declared, DeclaredTable
 from .installed import Installed, InstalledRelation
 from .name import QualifiedName
-from .render import DIALECT, dollar_quoted, ident, qualified
+from .render import DIALECT, dollar_quoted, ident, literal, qualified
 
 
 def plan_audit_table(table: DeclaredTable, declared: Declared, installed: Installed) -> Iterator[Action]:
@@ -58,6 +58,9 @@ def _plan_move(table: DeclaredTable, former: QualifiedName, relation: InstalledR
     steps = list(_relocate(former, name))
     for old, new in _renamed_indexes(table.audited.audit_table, name, relation):
         steps.append((_rename_index(name.schema, old, new), _rename_index(name.schema, new, old)))
+    comment = table.audited.audit_table.comment
+    if comment != relation.comment:
+        steps.append((_comment_sql(name, comment), _comment_sql(name, relation.comment)))
     return Action(
         "audit-table-elsewhere",
         "rename" if former.schema == name.schema else "move",
@@ -69,6 +72,10 @@ def _plan_move(table: DeclaredTable, former: QualifiedName, relation: InstalledR
         (*lock_sql({table.name}, "ACCESS EXCLUSIVE"), *(undo for _, undo in reversed(steps))),
         (former, name),
     )
+
+
+def _comment_sql(name: QualifiedName, comment: str | None) -> str:
+    return f"COMMENT ON TABLE {qualified(name)} IS {'NULL' if comment is None else literal(comment)}"
 
 
 def _relocate(old: QualifiedName, new: QualifiedName) -> Iterator[tuple[str, str]]:

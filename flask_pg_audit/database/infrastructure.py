@@ -114,6 +114,11 @@ def _plan_sequence(declared: Declared, installed: Installed) -> Iterator[Action]
         yield _continue_numbers(action, declared, installed)
 
 
+def drop_sequence_sql(shared: Infrastructure) -> str:
+    """For who drops history: without it the numbers mean nothing."""
+    return f"DROP SEQUENCE IF EXISTS {qualified(shared.sequence)}"
+
+
 def _continue_numbers(action: Action, declared: Declared, installed: Installed) -> Action:
     """Where history exists but what numbered it is gone, go on behind its highest number, never at 1 again."""
     shared = declared.infrastructure

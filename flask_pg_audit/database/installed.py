@@ -37,6 +37,7 @@ class InstalledRelation:
     virtual: frozenset[str] = frozenset()
     indexes: tuple[InstalledIndex, ...] = ()
     owner: str = ""
+    comment: str | None = None
     writers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property

@@ -20,6 +20,7 @@ from sqlalchemy import MetaData
 from ..database.action import Action, Plan
 from ..database.catalog import read_installed
 from ..database.declared import Declared, DeclaredTable, build_declared_or_empty
+from ..database.infrastructure import drop_sequence_sql
 from ..database.installed import Installed
 from ..database.name import QualifiedName
 from ..database.plan import plan
@@ -117,8 +118,8 @@ class _Comparison:
         if not self.keeper.may_drop:
             keep_enums(upgrade_ops, self.declared.metadata, self.installed)
         actions = [action for action in self._actions() if not _is_created(action, upgrade_ops)]
-        first = [_build_op(action) for action in actions if action.code in _NEEDED_FIRST]
-        then = [_build_op(action) for action in actions if action.code not in _NEEDED_FIRST]
+        first = [self._build_op(action) for action in actions if action.code in _NEEDED_FIRST]
+        then = [self._build_op(action) for action in actions if action.code not in _NEEDED_FIRST]
         then += plan_partitions(self.declared, self.installed, self.plan)
         late = list(self._take_drops(upgrade_ops)) if then else []
         upgrade_ops.ops = [*first, *upgrade_ops.ops, *then, *late]
@@ -138,6 +139,12 @@ class _Comparison:
             # Which partitions there are is different in every database: see plan_partitions().
             if partitions.isdisjoint(action.relations) or action.table in action.relations:
                 yield action
+
+    def _build_op(self, action: Action) -> AuditDDLOp:
+        undo = action.undo
+        if action.code == "sequence-missing" and self.keeper.may_drop:
+            undo = (drop_sequence_sql(self.declared.infrastructure),)
+        return AuditDDLOp(*action.statements, comment=str(action), undo=undo)
 
     def _is_ours(self, op: MigrateOperation) -> bool:
         """Whether alembic_utils wants to drop a function or trigger of ours, as it was not told of them."""
@@ -173,10 +180,6 @@ class _Comparison:
 def _is_created(action: Action, upgrade_ops: UpgradeOps) -> bool:
     """Whether the step is an enum type that comes with a table or by another plugin."""
     return action.code == "type-missing" and creates_enum(upgrade_ops, action.relations[0].name)
-
-
-def _build_op(action: Action) -> AuditDDLOp:
-    return AuditDDLOp(*action.statements, comment=str(action), undo=action.undo)
 
 
 def _without_filtered(declared: Declared, context: AutogenContext) -> Declared:
