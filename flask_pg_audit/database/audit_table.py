@@ -14,6 +14,7 @@ from sqlalchemy.types import TypeEngine
 from ..declare.columns import SETTING_KEY
 from ..declare.naming import MAX_IDENTIFIER_BYTES
 from .action import Action, lock_sql
+from .adoption import is_classic
 from .column_type import holds, widens_in_place
 from .declared import Declared, DeclaredTable
 from .installed import Installed, InstalledRelation
@@ -135,7 +136,11 @@ def plan_history(
         return
     for column in table.columns:
         if column.name not in existing.columns:
-            yield _plan_column(column, name, audited)
+            # The ids of an adopted table's rows come by another way.
+            if not (is_classic(existing) and column.primary_key):
+                yield _plan_column(column, name, audited)
+        elif column.nullable and column.name in existing.required:
+            yield _plan_nullable(column, name, audited)
 
 
 def _plan_column(column: Column[object], name: QualifiedName, audited: QualifiedName | None) -> Action:
@@ -147,6 +152,13 @@ def _plan_column(column: Column[object], name: QualifiedName, audited: Qualified
     reason = "session setting" if SETTING_KEY in column.info else "missing"
     subject = f"column {column.name} to {name.display}"
     return Action("column-missing", "add", subject, reason, tuple(statements), audited, relations=(name,))
+
+
+def _plan_nullable(column: Column[object], name: QualifiedName, audited: QualifiedName | None) -> Action:
+    """History takes what the table has, and nulls for a truncate."""
+    statement = f"ALTER TABLE {qualified(name)} ALTER COLUMN {ident(column.name)} DROP NOT NULL"
+    subject = f"column {column.name} of {name.display}"
+    return Action("column-required", "alter", subject, "is NOT NULL", (statement,), audited, relations=(name,))
 
 
 def _plan_enum(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import overload
 
 from sqlalchemy import Connection, Engine, MetaData
@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from ..errors import AuditConfigError, AuditInstallError, driver_message, sqlstate
 from .action import Plan
+from .adopt import Adoption, Progress, is_unfinished_anywhere, one_at_a_time
 from .catalog import read_installed
 from .declared import Declared, build_declared
 from .installed import Installed
@@ -30,7 +31,14 @@ Bind = Engine | Connection
 def install_audit_triggers(metadata: MetaData, engine: None = None) -> str: ...
 @overload
 def install_audit_triggers(
-    metadata: MetaData, engine: Bind, *, prune: bool = False, lock_timeout: float = LOCK_TIMEOUT, tries: int = TRIES
+    metadata: MetaData,
+    engine: Bind,
+    *,
+    prune: bool = False,
+    lock_timeout: float = LOCK_TIMEOUT,
+    tries: int = TRIES,
+    time_zone: str | None = None,
+    progress: Progress | None = None,
 ) -> Plan: ...
 def install_audit_triggers(
     metadata: MetaData,
@@ -39,6 +47,8 @@ def install_audit_triggers(
     prune: bool = False,
     lock_timeout: float = LOCK_TIMEOUT,
     tries: int = TRIES,
+    time_zone: str | None = None,
+    progress: Progress | None = None,
 ) -> Plan | str:
     """Create what is missing so that every audited table of ``metadata`` records its changes.
 
@@ -53,6 +63,9 @@ def install_audit_triggers(
     :param prune: also drop the triggers and functions of tables that are no longer audited.
     :param lock_timeout: seconds to wait for a table's lock in one try; 0 waits without end.
     :param tries: how often to try. A caller's transaction is tried once, under the ``lock_timeout`` that it has.
+    :param time_zone: of the timestamps in audit tables of the classic library, for example ``Europe/Rome``; unless
+        given, that of the database session.
+    :param progress: is told how many of such tables' rows have got their ids, and how many were to.
     :returns: the :class:`~flask_pg_audit.database.action.Plan` that was carried out; without ``engine``, the whole
         SQL script, idempotent, for tables without a schema in ``public``.
     :raises AuditConfigError: no table is audited, or ``engine`` is not for PostgreSQL.
@@ -65,9 +78,16 @@ def install_audit_triggers(
         return render_script(plan(declared := build_declared(metadata, "public"), assume_tables(declared)))
 
     def make_plan(declared: Declared, installed: Installed) -> Plan:
-        return plan(declared, installed, prune=prune)
+        return plan(declared, installed, prune=prune, time_zone=time_zone)
 
-    return _run(metadata, engine, make_plan, Patience(lock_timeout, tries))
+    patience = Patience(lock_timeout, tries)
+    with _connection(engine) as connection, _readable_errors():
+        _refuse_autocommit(connection)
+        _check_time_zone(connection, time_zone)
+        _finish_adoption(metadata, connection, patience, progress)  # what an earlier run left to do
+        done = _run(metadata, connection, make_plan, patience)
+        _finish_adoption(metadata, connection, patience, progress)
+        return done
 
 
 @overload
@@ -157,6 +177,33 @@ def _apply(metadata: MetaData, connection: Connection, make_plan: _MakePlan, pat
         # Without parameters nothing reads % or : in a function's body (trap T9).
         connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
     return todo
+
+
+def _check_time_zone(connection: Connection, time_zone: str | None) -> None:
+    if time_zone is None:
+        return
+    query = "SELECT EXISTS (SELECT FROM pg_catalog.pg_timezone_names WHERE name = %(name)s)"
+    with _own_transaction(connection):
+        if not connection.exec_driver_sql(query, {"name": time_zone}).scalar():
+            raise AuditInstallError(f"PostgreSQL knows no time zone {time_zone!r}; give a name such as Europe/Rome")
+
+
+def _finish_adoption(metadata: MetaData, connection: Connection, patience: Patience, progress: Progress | None) -> None:
+    if connection.in_transaction():
+        Adoption(connection, *_read(metadata, connection), patience).run(progress)
+        return
+    with connection.begin():
+        declared, installed = _read(metadata, connection)
+    if not is_unfinished_anywhere(declared, installed):
+        return
+    with one_at_a_time(connection.engine):
+        with connection.begin():
+            declared, installed = _read(metadata, connection)
+        Adoption(connection, declared, installed, patience).run(progress)
+
+
+def _own_transaction(connection: Connection) -> AbstractContextManager[object]:
+    return nullcontext() if connection.in_transaction() else connection.begin()
 
 
 def _read(metadata: MetaData, connection: Connection) -> tuple[Declared, Installed]:

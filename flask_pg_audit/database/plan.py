@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from .action import Action, Plan, Problem
+from .adoption import plan_adoption, plan_numbering
 from .audit_table import plan_audit_table
 from .declared import Declared
 from .infrastructure import find_shared_schema, plan_former_infrastructure, plan_infrastructure
@@ -18,24 +19,34 @@ from .problems import find_problems, find_shared_problems
 from .recording import plan_recording
 
 
-def plan(declared: Declared, installed: Installed, *, prune: bool | Collection[QualifiedName] = False) -> Plan:
+def plan(
+    declared: Declared,
+    installed: Installed,
+    *,
+    prune: bool | Collection[QualifiedName] = False,
+    time_zone: str | None = None,
+) -> Plan:
     """Compare and return what is missing or differs; an empty plan means that all is well.
 
     :param prune: drop what records tables that are no longer audited: all of them, or only these.
+    :param time_zone: of the timestamps in audit tables of the classic library; ``None`` is the session's.
     """
     declared = declared.as_in(installed)
-    actions = [*_plan_declared(declared, installed)] if declared.tables else []
+    actions = [*_plan_declared(declared, installed, time_zone)] if declared.tables else []
     if prune:
         actions += plan_pruning(declared, installed, None if prune is True else prune)
     return Plan(tuple(actions), tuple(_find_problems(declared, installed, prune is True)))
 
 
-def _plan_declared(declared: Declared, installed: Installed) -> Iterator[Action]:
+def _plan_declared(declared: Declared, installed: Installed, time_zone: str | None) -> Iterator[Action]:
     yield from plan_infrastructure(declared, installed)
+    yield from plan_adoption(declared, installed, time_zone)
     for table in declared.tables:
         yield from plan_audit_table(table, declared, installed)
         yield from plan_recording(table, declared, installed)
     yield from plan_former_infrastructure(declared, installed)
+    for table in declared.tables:
+        yield from plan_numbering(table, installed)
 
 
 def _find_problems(declared: Declared, installed: Installed, pruned: bool) -> Iterator[Problem]:

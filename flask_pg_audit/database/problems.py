@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .action import Problem
+from .adoption import is_classic, is_classic_function
 from .audit_table import alter_type_sql, narrow_columns
 from .column_type import widens_in_place
 from .declared import Declared, DeclaredTable
@@ -114,12 +115,13 @@ def _find_unrecorded_tables(table: DeclaredTable, installed: Installed) -> Itera
 
 def _find_foreign_objects(trigger: AuditTrigger, installed: Installed) -> Iterator[Problem]:
     function = installed.functions.get(trigger.function_name)
-    if function is not None and not function.is_ours:
+    if function is not None and not function.is_ours and not is_classic_function(function, trigger.audit_table):
         what, convention = f"function called {trigger.function_name.display}", "audit.function"
         yield _taken(trigger, what, f'set a naming convention for "{convention}"')
     for name in _foreign_triggers(trigger, installed):
         yield _taken(trigger, f"trigger called {name}", 'set a naming convention for "audit.trigger"')
-    if _is_foreign(installed.relations.get(trigger.audit_table), {"audit_transaction_id", "audit_id"}):
+    history = installed.relations.get(trigger.audit_table)
+    if not is_classic(history) and _is_foreign(history, {"audit_transaction_id", "audit_id"}):
         what = f"table called {trigger.audit_table.display}, which is no audit table"
         yield _taken(trigger, what, 'set a naming convention for "audit.table" or another "schema_name"')
 
@@ -168,7 +170,9 @@ def _find_row_triggers(trigger: AuditTrigger, installed: Installed) -> Iterator[
     others = [
         found.definition.name
         for found in installed.triggers.get(trigger.table, ())
-        if found.definition.is_after_row and not installed.is_ours(found.definition.function)
+        if found.definition.is_after_row
+        and not installed.is_ours(found.definition.function)
+        and not is_classic_function(installed.functions.get(found.definition.function), trigger.audit_table)
     ]
     if trigger.level == "statement" and others:
         yield Problem(

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 from .action import Action
+from .adoption import is_classic_function
 from .declared import Declared, DeclaredTable
 from .function import AuditFunction, comment_sql, revoke_sql
 from .installed import ALWAYS, REPLICA, Installed, InstalledFunction, InstalledTrigger
@@ -54,6 +55,8 @@ def _role(name: str) -> str:
 
 def _difference(wanted: AuditFunction, found: InstalledFunction) -> tuple[str, str] | None:
     """The code and the reason for which ``found`` has to be replaced; ``None`` when it is as it should be."""
+    if is_classic_function(found, wanted.audit_table):
+        return "adoption-unfinished", "classic library"
     if found.is_edited:
         return "function-edited", "edited by hand"
     if found.source != wanted.source:
@@ -175,10 +178,10 @@ def _plan_earlier(table: DeclaredTable, declared: Declared, installed: Installed
     functions = set()
     for on, definitions in wanted.items():
         names = {definition.name for definition in definitions}
-        for found in installed.our_triggers(on):
+        for found in installed.triggers.get(on, ()):
             function = found.definition.function
             if function in declared.function_names or not _is_earlier(function, table, declared, installed):
-                continue
+                continue  # ours, or somebody else's
             functions.add(function)
             if found.definition.name not in names:
                 yield drop_trigger(found, on, "of an earlier name", trigger.table)
@@ -188,6 +191,10 @@ def _plan_earlier(table: DeclaredTable, declared: Declared, installed: Installed
 
 
 def _is_earlier(function: QualifiedName, table: DeclaredTable, declared: Declared, installed: Installed) -> bool:
+    if is_classic_function(installed.functions.get(function), table.trigger.audit_table):
+        return True
+    if not installed.is_ours(function):
+        return False
     fingerprint = installed.functions[function].fingerprint
     records_here = fingerprint is not None and fingerprint.audit_table == table.trigger.audit_table
     return records_here or function.schema == declared.infrastructure.schema

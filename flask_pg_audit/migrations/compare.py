@@ -134,6 +134,10 @@ class _Comparison:
         partitions = {p.name for found in self.installed.partitions.values() for p in found}
         for action in self.plan.actions:
             is_ours = bool(set(action.relations).intersection(self.keeper.ours))
+            if action.code == "adoption-unfinished":
+                raise AuditInstallError(
+                    f"{action}: the audit table is one of the classic library; run flask audit install first"
+                )
             if action.code in _DRIFT or (action.code in _FOUND_BY_ALEMBIC and not is_ours):
                 continue
             # Which partitions there are is different in every database: see plan_partitions().

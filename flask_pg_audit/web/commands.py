@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import click
@@ -77,12 +79,23 @@ def lock_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option(
     "--sql", is_flag=True, help="Print SQL instead: the whole script, or with --dry-run only what is missing."
 )
+@click.option(
+    "--time-zone",
+    metavar="ZONE",
+    help="Of the timestamps in audit tables of the classic library (default: that of the database session).",
+)
 @click.option("--prune", is_flag=True, help="Also drop what records tables that are no longer audited.")
 @lock_options
 @bind_option
 @with_appcontext
 def install_command(
-    dry_run: bool, sql: bool, prune: bool, lock_timeout: float, tries: int, bind_key: str | None
+    dry_run: bool,
+    sql: bool,
+    prune: bool,
+    time_zone: str | None,
+    lock_timeout: float,
+    tries: int,
+    bind_key: str | None,
 ) -> None:
     """Create what is missing so that every audited table records its changes.
 
@@ -96,7 +109,17 @@ def install_command(
         elif dry_run:
             _echo_dry_run(plan_installation(metadata, engine, prune=prune)[2], sql)
         else:
-            _echo_plan(install_audit_triggers(metadata, engine, prune=prune, lock_timeout=lock_timeout, tries=tries))
+            with progress_bar("numbering old rows") as progress:
+                done = install_audit_triggers(
+                    metadata,
+                    engine,
+                    prune=prune,
+                    lock_timeout=lock_timeout,
+                    tries=tries,
+                    time_zone=time_zone,
+                    progress=progress,
+                )
+            _echo_plan(done)
 
 
 @audit_cli.command("uninstall")
@@ -172,6 +195,23 @@ def _check_codes(ignored: tuple[str, ...]) -> None:
         if code not in WHY:
             known = ", ".join(WHY)
             raise click.BadParameter(f"there is no finding {code!r}; there are: {known}", param_hint="--ignore")
+
+
+@contextmanager
+def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
+    """A function that is told how much is done, and of how much; drawn on a terminal only, once there is something."""
+    is_shown = sys.stderr.isatty()
+    with ExitStack() as stack:
+        bars: list[Any] = []
+
+        def show(done: int, total: int) -> None:
+            if is_shown:
+                if not bars:
+                    bars.append(stack.enter_context(click.progressbar(length=total, label=label, file=sys.stderr)))
+                bars[0].length = total
+                bars[0].update(done - bars[0].pos)
+
+        yield show
 
 
 def _binds(bind_key: str | None) -> Iterator[tuple[str | None, MetaData, Engine]]:
