@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import overload
 
 from sqlalchemy import Connection, Engine, MetaData
@@ -16,40 +14,16 @@ from .action import Plan
 from .catalog import read_installed
 from .declared import Declared, build_declared
 from .installed import Installed
+from .patience import LOCK_NOT_AVAILABLE, LOCK_TIMEOUT, TRIES, Patience
 from .plan import assume_tables, plan
 from .removal import assume_installed, plan_history_removal, plan_removal
-from .render import literal
 
 #: Key of the advisory lock that serialises installations in one database: "flask_pg" in ASCII.
 ADVISORY_LOCK = 0x666C61736B5F7067
 
 _INSUFFICIENT_PRIVILEGE = "42501"
-_LOCK_NOT_AVAILABLE = "55P03"
-_DEADLOCK = "40P01"
-
-LOCK_TIMEOUT = 2.0  # seconds
-TRIES = 20
 
 Bind = Engine | Connection
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How an installation gets its locks without making the writers of a busy table wait.
-
-    Whoever wants a lock that is taken also holds up everybody who comes later. So each try waits for
-    ``lock_timeout`` seconds only, then lets everybody pass for a moment and begins anew.
-
-    :ivar lock_timeout: seconds; 0 waits without end.
-    :ivar tries: how often, before it gives up with an error and nothing is changed.
-    """
-
-    lock_timeout: float
-    tries: int
-
-    def pause(self, number: int) -> float:
-        """Seconds between try ``number``, from 1, and the next."""
-        return min(0.1 * 2.0**number, 5.0)
 
 
 @overload
@@ -162,30 +136,23 @@ def _run(metadata: MetaData, engine: Bind, make_plan: _MakePlan, patience: Patie
         _refuse_autocommit(connection)
         if connection.in_transaction():
             return _apply(metadata, connection, make_plan)
-        for number in range(1, patience.tries):
-            try:
-                return _apply_alone(metadata, connection, make_plan, patience)
-            except DBAPIError as error:
-                if sqlstate(error) not in (_LOCK_NOT_AVAILABLE, _DEADLOCK):
-                    raise
-                time.sleep(patience.pause(number))
-        return _apply_alone(metadata, connection, make_plan, patience)
+
+        def attempt() -> Plan:
+            with connection.begin():
+                return _apply(metadata, connection, make_plan, patience)
+
+        return patience.retry(attempt)
 
 
-def _apply_alone(metadata: MetaData, connection: Connection, make_plan: _MakePlan, patience: Patience) -> Plan:
-    with connection.begin():
-        return _apply(metadata, connection, make_plan, f"{round(patience.lock_timeout * 1000)}ms")
-
-
-def _apply(metadata: MetaData, connection: Connection, make_plan: _MakePlan, lock_timeout: str = "") -> Plan:
+def _apply(metadata: MetaData, connection: Connection, make_plan: _MakePlan, patience: Patience | None = None) -> Plan:
     # Other installations are waited for; the time is for the tables.
     connection.exec_driver_sql(f"SELECT pg_catalog.pg_advisory_xact_lock({ADVISORY_LOCK})")
     declared, installed = _read(metadata, connection)
     todo = make_plan(declared, installed)
     if todo.fatal:
         raise AuditInstallError("\n".join(map(str, todo.fatal)))
-    if lock_timeout and todo.actions:
-        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {literal(lock_timeout)}")
+    if patience is not None and todo.actions:
+        patience.limit(connection)
     for statement in (*todo.locks, *todo.statements):
         # Without parameters nothing reads % or : in a function's body (trap T9).
         connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
@@ -232,6 +199,6 @@ def _readable_errors() -> Iterator[None]:
 
 _WAYS_OUT = {
     _INSUFFICIENT_PRIVILEGE: "; run the command as the tables' owner or as a superuser",
-    _LOCK_NOT_AVAILABLE: "; a transaction holds a table that has to be altered (pg_stat_activity shows which): "
+    LOCK_NOT_AVAILABLE: "; a transaction holds a table that has to be altered (pg_stat_activity shows which): "
     "try again when it has ended, or wait for longer with --lock-timeout",
 }

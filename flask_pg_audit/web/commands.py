@@ -16,14 +16,13 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from ..database.action import Plan
 from ..database.check import WHY, check
 from ..database.install import (
-    LOCK_TIMEOUT,
-    TRIES,
     install_audit_triggers,
     plan_installation,
     render_script,
     uninstall_audit_triggers,
     uninstall_with_history,
 )
+from ..database.patience import LOCK_TIMEOUT, TRIES
 from ..database.status import TableStatus, read_status
 from ..errors import AuditConfigError, AuditError, AuditInstallError, driver_message
 from .state import get_state
