@@ -78,6 +78,13 @@ def project(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     return Project(database.url(), tmp_path / "migrations")
 
 
+@pytest.fixture
+def production(project: Project, server: DatabaseServer, template: str) -> Iterator[Project]:
+    """Another database for the same revisions."""
+    with server.database(template) as database:
+        yield Project(database.url(), project.folder)
+
+
 @pytest.fixture(autouse=True)
 def _superuser(request: pytest.FixtureRequest) -> None:
     """Skip what is marked ``superuser`` on a server where the tests' role is none."""

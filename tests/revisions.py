@@ -54,10 +54,13 @@ class Project:
         Migrate(app, db, directory=str(self.folder), **(migrate or {}))
         return Version(self, app, db, app.extensions["migrate"].configure_args)
 
-    def start(self, models: Models, **arguments: Any) -> Version:
-        """The first version, with its migrations made and run."""
+    def start(self, models: Models, *, init: tuple[str, ...] = (), **arguments: Any) -> Version:
+        """The first version, with its migrations made and run.
+
+        :param init: more arguments of ``flask db init``.
+        """
         first = self.version(models, **arguments)
-        first.flask("db", "init")
+        first.flask("db", "init", *init)
         assert first.migrate() is not None
         first.upgrade()
         return first

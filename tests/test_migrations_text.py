@@ -1,10 +1,9 @@
-"""What a revision says: everything, in an order that works at every step, and without asking anybody later."""
+"""What a revision says: everything, in an order that works at every step, and without asking anybody production."""
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import jinja2
@@ -13,14 +12,6 @@ from sqlalchemy import Column, String
 
 from tests.catalog import of_kinds
 from tests.revisions import Project, note, other, together
-from tests.server import Database, DatabaseServer
-
-
-@pytest.fixture
-def production(server: DatabaseServer, template: str) -> Iterator[Database]:
-    """Another database for the same revisions."""
-    with server.database(template) as database:
-        yield database
 
 
 def bodies(revision: str) -> tuple[str, str]:
@@ -94,7 +85,7 @@ def test_a_revision_imports_nothing_of_this_package(project: Project) -> None:
 
 
 def test_a_revision_asks_neither_models_nor_templates(
-    project: Project, production: Database, monkeypatch: pytest.MonkeyPatch
+    project: Project, production: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Years later the models are others and so is this package, and the revision builds what it did."""
     project.start(note())
@@ -104,19 +95,18 @@ def test_a_revision_asks_neither_models_nor_templates(
     def nothing_left(*arguments: object) -> None:
         raise AssertionError("a template was asked for")
 
-    later = Project(production.url(), project.folder)
-    app = later.version(lambda db: None)
+    app = production.version(lambda db: None)
     monkeypatch.setattr(jinja2.Environment, "get_template", nothing_left)
     monkeypatch.setattr(jinja2.Environment, "from_string", nothing_left)
     app.upgrade()
-    assert later.catalog.keys() == in_development.keys()
-    assert later.catalog == in_development
+    assert production.catalog.keys() == in_development.keys()
+    assert production.catalog == in_development
     app.downgrade()
     app.downgrade("base")
-    assert of_kinds(later.catalog, "function", "trigger") == {}
+    assert of_kinds(production.catalog, "function", "trigger") == {}
 
 
-def test_offline_and_online_are_the_same(project: Project, production: Database) -> None:
+def test_offline_and_online_are_the_same(project: Project, production: Project) -> None:
     """The script that a DBA runs, byte for byte."""
     project.start(note(), migrate={"include_schemas": True})
     two = project.version(
@@ -127,17 +117,16 @@ def test_offline_and_online_are_the_same(project: Project, production: Database)
     (first,) = project.revisions
     second = two.migrate_and_upgrade()
     online = project.catalog
-    later = Project(production.url(), project.folder)
-    later.run(later.version(note()).sql("upgrade"))
-    assert later.catalog == online
+    production.run(production.version(note()).sql("upgrade"))
+    assert production.catalog == online
 
     two.downgrade()
-    later.run(later.version(note()).sql("downgrade", f"{name_of(second)}:{name_of(first)}"))
-    assert later.catalog == project.catalog
+    production.run(production.version(note()).sql("downgrade", f"{name_of(second)}:{name_of(first)}"))
+    assert production.catalog == project.catalog
     project.run("INSERT INTO note (text) VALUES ('a')")
-    later.run("INSERT INTO note (text) VALUES ('a')")
+    production.run("INSERT INTO note (text) VALUES ('a')")
     reading = "SELECT audit_operation, text FROM note_audit"
-    assert project.rows(reading) == later.rows(reading) == [("I", "a")]
+    assert project.rows(reading) == production.rows(reading) == [("I", "a")]
 
 
 @pytest.mark.parametrize("batch", [True, False])

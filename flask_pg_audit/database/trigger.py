@@ -13,7 +13,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from ..declare.naming import audit_function_name, audit_trigger_name, shorten
 from ..declare.options import Level
-from ..declare.registry import AuditedTable, audit_schema
+from ..declare.registry import AuditedTable, SessionSetting, audit_schema
 from .function import AuditFunction, Infrastructure
 from .name import QualifiedName
 from .render import ident, qualified, render
@@ -194,7 +194,11 @@ def build_infrastructure(metadata: MetaData, default_schema: str) -> Infrastruct
 
 
 def build_audit_trigger(audited: AuditedTable, default_schema: str) -> AuditTrigger:
-    """Compile one declaration. ``default_schema`` is the schema of tables that name none."""
+    """Compile one declaration. ``default_schema`` is the schema of tables that name none.
+
+    Settings are in the order of their names: that of the columns depends on whether the extension or the models come
+    first, and a function that looks different would be replaced.
+    """
     table, audit_table, options = audited.table, audited.audit_table, audited.options
     infrastructure = build_infrastructure(table.metadata, default_schema)
     return AuditTrigger(
@@ -205,11 +209,15 @@ def build_audit_trigger(audited: AuditedTable, default_schema: str) -> AuditTrig
         trigger_names=tuple(_build_trigger_names(audited)),
         columns=tuple(column.name for column in audited.image_columns),
         key=tuple(KeyColumn(c.name, not _has_built_in_equality(c)) for c in audited.key_columns),
-        settings=tuple(TriggerSetting(s.name, s.column_name, _is_text(s.type), s.required) for s in audited.settings),
+        settings=tuple(map(_build_setting, sorted(audited.settings, key=lambda setting: setting.name))),
         level=options.level,
         skip_unchanged=options.skip_unchanged,
         partitioned=table.dialect_options["postgresql"]["partition_by"] is not None,
     )
+
+
+def _build_setting(setting: SessionSetting) -> TriggerSetting:
+    return TriggerSetting(setting.name, setting.column_name, _is_text(setting.type), setting.required)
 
 
 def _build_trigger_names(audited: AuditedTable) -> Iterator[tuple[str, str]]:
