@@ -24,6 +24,9 @@ In expected output ``...`` stands for anything. Comments, which a reader does no
     <!-- generated: create function public_product_audit -->
     the next block is that step of install_audit_triggers(metadata)
 
+    <!-- generated: revision add colour -->
+    the next block is what the revision with that message does, as Alembic wrote it
+
     <!-- not run: reason -->
     the next block
 """
@@ -50,7 +53,7 @@ class Block:
 
     :ivar line: where its text begins in the page, from 1.
     :ivar not_run: why it is not run; ``None`` if it is.
-    :ivar generated: the step of the installation that it shows; ``None`` for what a person wrote.
+    :ivar generated: the step of the installation, or the revision, that it shows; ``None`` for what a person wrote.
     """
 
     page: Path

@@ -39,10 +39,12 @@ class Reader:
 
     def __init__(self, url: URL, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("DATABASE_URL", url.render_as_string(hide_password=False))
+        self._folder = folder
         self._engine = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
         self._module = ModuleType("app")
         self._module.__file__ = str(folder / "app.py")
         monkeypatch.setitem(sys.modules, "app", self._module)
+        monkeypatch.chdir(folder)
         self._apps_and_engines: list[Flask | Engine] = []
         self._result = ""
         self._exit_code = 0
@@ -141,7 +143,17 @@ class Reader:
             program, target, *_ = shlex.split(line, comments=True)
             assert program == "make" and re.search(rf"^{target}:", makefile, re.MULTILINE), f"{block.place}: {line}"
 
-    def _generate(self, step: str) -> str:
+    def _generate(self, subject: str) -> str:
+        kind, _, message = subject.partition(" ")
+        return self._revision(message) if kind == "revision" else self._step(subject)
+
+    def _revision(self, message: str) -> str:
+        """What the revision does that Alembic wrote with this message."""
+        [file] = self._folder.glob(f"migrations/versions/*_{message.replace(' ', '_')}.py")
+        _, _, functions = file.read_text().partition("\ndef upgrade")
+        return f"def upgrade{functions}".rstrip() + "\n"
+
+    def _step(self, step: str) -> str:
         """One step of the installation of what the page declares, without its comment."""
         metadata: MetaData = vars(self._module)["metadata"]
         script = install_audit_triggers(metadata)

@@ -42,13 +42,13 @@ def shop(*columns: Column[str]) -> MetaData:
     return metadata
 
 
-def autogenerate(engine: Engine, metadata: MetaData) -> tuple[str, list[Any]]:
+def autogenerate(engine: Engine, metadata: MetaData, batch: bool = False) -> tuple[str, list[Any]]:
     """The body of ``upgrade()``, and what differs; index and type comparison included."""
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         script = produce_migrations(context, metadata)
         assert isinstance(script.upgrade_ops, UpgradeOps)
-        code = render_python_code(script.upgrade_ops, migration_context=context)
+        code = render_python_code(script.upgrade_ops, migration_context=context, render_as_batch=batch)
         return code, compare_metadata(context, metadata)
 
 
@@ -138,6 +138,19 @@ def test_a_new_column_comes_to_both_tables_in_one_revision(engine: Engine) -> No
         execute(connection, "INSERT INTO item (id, name) VALUES (1, 'a')")
     assert recorded(engine, "item", "colour") == [("I", "red")]
     assert autogenerate(engine, grown)[1] == []
+
+
+@pytest.mark.parametrize("batch", [False, True], ids=["plain", "as Flask-Migrate writes it"])
+def test_a_column_whose_history_a_downgrade_left_comes_back(engine: Engine, batch: bool) -> None:
+    metadata = shop()
+    metadata.create_all(engine)
+    install_audit_triggers(metadata, engine)
+    grown = shop(Column("colour", String(9)))
+    code, _ = autogenerate(engine, grown, batch)
+    upgrade(engine, code)
+    run(engine, "ALTER TABLE item DROP COLUMN colour")
+    upgrade(engine, code)
+    assert install_audit_triggers(grown, engine).actions == ()
 
 
 def test_a_wider_type_comes_to_both_tables_in_one_revision(engine: Engine) -> None:

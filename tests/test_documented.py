@@ -16,6 +16,7 @@ import flask_pg_audit
 from flask_pg_audit import FlaskAudit
 from flask_pg_audit.context import statements
 from flask_pg_audit.database import status
+from flask_pg_audit.database.check import WHY
 from flask_pg_audit.declare.naming import DEFAULT_CONVENTIONS
 from flask_pg_audit.declare.options import RESERVED_SETTINGS, AuditOptions
 from flask_pg_audit.web.commands import audit_cli
@@ -89,6 +90,11 @@ def test_states() -> None:
 @pytest.mark.parametrize("key", [field.name for field in fields(status.TableStatus)])
 def test_keys_of_the_status_in_json(key: str) -> None:
     assert f"`{key}`" in page("commands")
+
+
+def test_findings_and_why_they_matter() -> None:
+    section = page("commands").split("## flask audit check\n")[1].split("\n## ")[0]
+    assert dict(re.findall(r"^\| `([a-z-]+)` \| [^|]+ \| ([^|]+) \| [^|]+ \|$", section, re.MULTILINE)) == WHY
 
 
 @pytest.mark.parametrize("key", [*REQUEST_KEYS, "request_id", "trace_id", "span_id", "os_user"])
