@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Column, Engine, Enum, Integer, MetaData, Text
 
-from flask_pg_audit import AuditInstallError, install_audit_triggers, set_session_vars
+from flask_pg_audit import AuditInstallError, install_audit_triggers, set_session_vars, uninstall_audit_triggers
 from flask_pg_audit.database.action import Plan
 from flask_pg_audit.declare.registry import set_audit_schema
 from tests.capture import audited_table, column, execute, install, recorded, rows, run
@@ -117,20 +117,22 @@ def test_a_table_moved_to_another_schema_and_renamed(engine: Engine) -> None:
     assert settled(engine, metadata)
 
 
-def test_two_tables_that_swap_names_keep_their_own_functions(engine: Engine) -> None:
-    """Neither history can take the other's name, so nothing is renamed, and that is said."""
+def test_two_tables_that_swap_names_do_not_swap_histories(engine: Engine) -> None:
+    """Neither history can take the other's name by itself, so nothing is done until somebody has seen to it."""
     metadata = item()
     audited_table(metadata, "order", column("id", Integer, primary_key=True), column("name", Text))
     install(engine, metadata)
-    run(
-        engine,
-        'ALTER TABLE item RENAME TO x; ALTER TABLE "order" RENAME TO item; ALTER TABLE x RENAME TO "order"',
-    )
-    install_audit_triggers(metadata, engine)
     run(engine, "INSERT INTO item VALUES (1, 'i')", "INSERT INTO \"order\" VALUES (2, 'o')")
-    assert recorded(engine, "item", "id") == [("I", 1)]
-    assert recorded(engine, "order", "id") == [("I", 2)]
-    assert settled(engine, metadata)
+    swap = "ALTER TABLE {0} RENAME TO x; ALTER TABLE {1} RENAME TO {0}; ALTER TABLE x RENAME TO {1}"
+    run(engine, swap.format("item", '"order"'))
+    with pytest.raises(AuditInstallError, match="the tables have taken over each other's names: flask audit uninstall"):
+        install_audit_triggers(metadata, engine)
+    uninstall_audit_triggers(metadata, engine)
+    run(engine, swap.format("item_audit", "order_audit"))
+    install_audit_triggers(metadata, engine)
+    run(engine, "UPDATE item SET name = 'x'")
+    assert recorded(engine, "item", "id") == [("I", 2), ("U", 2)]
+    assert recorded(engine, "order", "id") == [("I", 1)]
 
 
 @pytest.mark.parametrize("lost", ["SEQUENCE audit_id_seq", "TABLE audit_transaction"])

@@ -54,7 +54,7 @@ def _find_problems(declared: Declared, installed: Installed, pruned: bool) -> It
         yield from find_shared_problems(declared, installed)
         yield from find_shared_schema(declared, installed)
     for table in declared.tables:
-        yield from find_problems(table, installed)
+        yield from find_problems(table, declared, installed)
     if not pruned:
         yield from find_orphan_problems(declared, installed)
 

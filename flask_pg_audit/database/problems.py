@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .action import Problem
-from .adoption import is_classic, is_classic_function
+from .adoption import is_classic, is_classic_function, is_unfinished
 from .audit_table import alter_type_sql, narrow_columns
 from .column_type import widens_in_place
 from .declared import Declared, DeclaredTable
@@ -15,7 +15,7 @@ from .render import ident, qualified
 from .trigger import AuditTrigger
 
 
-def find_problems(table: DeclaredTable, installed: Installed) -> Iterator[Problem]:
+def find_problems(table: DeclaredTable, declared: Declared, installed: Installed) -> Iterator[Problem]:
     """The problems of one audited table."""
     yield from _find_absent(table, installed)
     relation = installed.relations.get(table.name)
@@ -26,7 +26,7 @@ def find_problems(table: DeclaredTable, installed: Installed) -> Iterator[Proble
         yield from _find_unrecorded_tables(table, installed)
         yield from _find_foreign_objects(table.trigger, installed)
         yield from _find_row_triggers(table.trigger, installed)
-        yield from _find_split_history(table, installed)
+        yield from _find_split_history(table, declared, installed)
 
 
 def _find_absent(table: DeclaredTable, installed: Installed) -> Iterator[Problem]:
@@ -78,7 +78,7 @@ def _find_column_types(table: DeclaredTable, installed: Installed) -> Iterator[P
 def _find_index(table: DeclaredTable, installed: Installed) -> Iterator[Problem]:
     """Not created by an installation: on a long history that would keep writers waiting."""
     history = installed.relations.get(table.trigger.audit_table)
-    if history is None:
+    if history is None or is_unfinished(history):
         return
     existing = {index.columns for index in history.indexes}
     for index in table.audited.audit_table.indexes:
@@ -198,15 +198,17 @@ def _find_row_triggers(trigger: AuditTrigger, installed: Installed) -> Iterator[
         yield Problem("row-trigger-first", trigger.table, what, "rename it to sort behind")
 
 
-def _find_split_history(table: DeclaredTable, installed: Installed) -> Iterator[Problem]:
+def _find_split_history(table: DeclaredTable, declared: Declared, installed: Installed) -> Iterator[Problem]:
     """The table was renamed and a new audit table was made before its history could be renamed with it."""
     target = table.trigger.audit_table
     for function, audit_table in sorted(installed.histories_of(table.name)):
         is_ours = function.schema == table.trigger.function_name.schema
         if is_ours and audit_table != target and {audit_table, target} <= installed.relations.keys():
-            yield Problem(
-                "history-split",
-                table.name,
-                f"its history so far is in {audit_table.display}, and {target.display} exists as well",
-                f"drop {target.display} if it is empty, and install again: the history is renamed then",
-            )
+            fix = f"drop {target.display} if it is empty, and install again: the history is renamed then"
+            if audit_table in declared.audit_tables:
+                fix = (
+                    "the tables have taken over each other's names: flask audit uninstall, rename the audit tables "
+                    "after them, and install again"
+                )
+            what = f"its history so far is in {audit_table.display}, and {target.display} exists as well"
+            yield Problem("history-split", table.name, what, fix, fatal=True)

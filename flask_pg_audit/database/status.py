@@ -63,7 +63,7 @@ def _state(part: Plan, table: QualifiedName, installed: Installed) -> str:
     reasons = {action.reason for action in part.actions}
     if part.fatal or not installed.triggers.get(table):
         return "missing"
-    if reasons == {"disabled"}:
+    if reasons and reasons <= {"disabled", "replica only"}:
         return "disabled"
     return "outdated" if reasons else "installed"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import textwrap
-from copy import copy
 from typing import TYPE_CHECKING
 
 from alembic.autogenerate import renderers
@@ -26,15 +25,6 @@ def render_audit_ddl(context: AutogenContext, op: AuditDDLOp) -> list[str]:
     prefix = context.opts.get("alembic_module_prefix", "op.")
     arguments = "\n".join(f"{_INDENT}{_literal(statement)}," for statement in op.statements)
     return [f"# {' '.join(op.comment.split())}", f"{prefix}audit_ddl(\n{arguments}\n)"]
-
-
-@renderers.dispatch_for(AddHistoryColumnOp)
-def render_add_history_column(context: AutogenContext, op: AddHistoryColumnOp) -> str:
-    """As Alembic does, which leaves ``if_not_exists`` out of a batch, and Flask-Migrate writes batches."""
-    plain = copy(op)
-    plain.__class__ = AddColumnOp  # type: ignore[assignment]
-    code = str(renderers.dispatch(plain)(context, plain))
-    return code if "if_not_exists=" in code else f"{code.removesuffix(')')}, if_not_exists=True)"
 
 
 @renderers.dispatch_for(KeepHistoryOp)

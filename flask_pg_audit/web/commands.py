@@ -102,6 +102,8 @@ def install_command(
     Creates audit tables, adds columns to them, creates or replaces functions and triggers. Run it after your
     migrations; a second run does nothing.
     """
+    if sql and prune and not dry_run:
+        raise click.UsageError("--sql does not know what there is to prune; add --dry-run, which looks")
     for key, metadata, engine in _binds(bind_key):
         _heading(key)
         if sql and not dry_run:
