@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sqlalchemy import BigInteger, Column, Float, Integer, Numeric, SmallInteger, String, Text
+from sqlalchemy import BigInteger, Column, Enum, Float, Integer, Numeric, SmallInteger, String, Text
 
 from tests.catalog import of_kinds, read_history
 from tests.revisions import EVERY_KIND, RECORDED, Project, note, other, together
@@ -35,6 +35,18 @@ def test_down_to_nothing_and_up_again(project: Project) -> None:
     assert project.rows(RECORDS) == RECORDED + RECORDED
     ids = list(read_history(project.engine))
     assert len(ids) == len(set(ids)) == 8, "the sequence went on where it was"
+
+
+def test_down_and_up_again_with_a_setting_of_an_enum_type(project: Project) -> None:
+    """The type stays with the history, so it is not made a second time."""
+    channel: Column[Any] = Column("channel", Enum("web", "cli", name="channel"))
+    one = project.start(note(session_settings=[channel]))
+    before = project.catalog
+    one.downgrade("base")
+    one.upgrade()
+    assert project.catalog == before
+    one.is_settled()
+    assert isinstance(channel.type, Enum), "the models are as they were"
 
 
 def test_no_revision_drops_any_of_it(project: Project) -> None:

@@ -25,7 +25,7 @@ from ..database.installed import Installed
 from ..database.name import QualifiedName
 from ..database.plan import plan
 from ..errors import AuditInstallError
-from .enums import creates_enum, keep_enums
+from .enums import create_no_type, creates_enum, keep_enums
 from .history import HistoryKeeper
 from .operations import AuditDDLOp
 from .partitions import plan_partitions
@@ -118,6 +118,7 @@ class _Comparison:
         if not self.keeper.may_drop:
             keep_enums(upgrade_ops, self.declared.metadata, self.installed)
         actions = [action for action in self._actions() if not _is_created(action, upgrade_ops)]
+        create_no_type(upgrade_ops, {a.relations[0].name for a in actions if a.code == "type-missing"})
         first = [self._build_op(action) for action in actions if action.code in _NEEDED_FIRST]
         then = [self._build_op(action) for action in actions if action.code not in _NEEDED_FIRST]
         then += plan_partitions(self.declared, self.installed, self.plan)
