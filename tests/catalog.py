@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 from tests.capture import rows
 
 #: Name of the object to what it is. Columns are listed by name, since a migration can only add them at the end.
+#: When they were recorded, which the comments on those of audit tables tell, is different in every database.
 Catalog = dict[str, str]
 
 _USERS = "nspname !~ '^pg_' AND nspname <> 'information_schema'"
@@ -22,7 +23,7 @@ _QUERIES = (
         FROM pg_class c {_OUR_CLASS} AND relkind IN ('r', 'p', 'v', 'm')""",
     f"""SELECT 'column ' || c.oid::regclass || '.' || attname, concat_ws(' | ', format_type(atttypid, atttypmod),
                CASE WHEN attnotnull THEN 'not null' END, pg_get_expr(adbin, adrelid), attidentity, attgenerated,
-               col_description(attrelid, attnum))
+               nullif(regexp_replace(col_description(attrelid, attnum), '^flask_pg_audit absent .*', ''), ''))
         FROM pg_attribute a JOIN pg_class c ON c.oid = attrelid
         LEFT JOIN pg_attrdef ON adrelid = c.oid AND adnum = attnum
         {_OUR_CLASS} AND relkind IN ('r', 'p', 'v', 'm') AND attnum > 0 AND NOT attisdropped""",

@@ -164,7 +164,10 @@ def test_columns_of_an_audit_table() -> None:
     assert all(c.nullable and c.server_default is None and c.computed is None and c.identity is None for c in images)
     assert len(audit_table.constraints) == 1
     assert audit_table.c.label.name == "name"
-    assert [[c.name for c in index.columns] for index in audit_table.indexes] == [["id", "audit_id"]]
+    assert sorted([c.name for c in index.columns] for index in audit_table.indexes) == [
+        ["audit_operation_timestamp"],
+        ["id", "audit_id"],
+    ]
 
 
 def test_columns_that_join_later_are_recorded() -> None:

@@ -101,7 +101,9 @@ def test_the_indexes_of_an_audit_table(engine: Engine) -> None:
         "WHERE tablename IN ('line_audit', 'keyless_audit') ORDER BY 1, 2"
     )
     assert rows(engine, indexes) == [
+        ("keyless_audit", "USING brin (audit_operation_timestamp) WITH (autosummarize='on')"),
         ("keyless_audit", "USING btree (audit_transaction_id, audit_id)"),
+        ("line_audit", "USING brin (audit_operation_timestamp) WITH (autosummarize='on')"),
         ("line_audit", "USING btree (audit_transaction_id, audit_id)"),
         ("line_audit", 'USING btree (order_id, "position", audit_id)'),
     ]

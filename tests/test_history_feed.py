@@ -25,8 +25,9 @@ from sqlalchemy.types import UserDefinedType
 
 from flask_pg_audit import AuditConfigError, audited, enable, install_audit_triggers, set_session_vars
 from flask_pg_audit.context.statements import is_harmless_select
-from flask_pg_audit.history.changes import Change, read_changes
-from flask_pg_audit.history.feed import Position, feed
+from flask_pg_audit.history.excerpts import Excerpt, read_excerpts
+from flask_pg_audit.history.feed import feed
+from flask_pg_audit.history.position import Position
 
 enable()
 
@@ -59,17 +60,17 @@ def simple(metadata: MetaData, name: str = "thing", *columns: Column[Any], **opt
     return Table(name, metadata, key, Column("name", Text), *columns, info=audited(), **options)
 
 
-def changes(connection: Connection, metadata: MetaData, limit: int = 50, **options: Any) -> list[Change]:
+def changes(connection: Connection, metadata: MetaData, limit: int = 50, **options: Any) -> list[Excerpt]:
     rows = connection.execute(feed(metadata, limit=limit)).all()
     places = [(row.table_key, Position(row.audit_transaction_id, row.audit_id)) for row in rows]
-    return read_changes(connection, metadata, places, **options)
+    return read_excerpts(connection, metadata, places, **options)
 
 
-def texts(change: Change) -> dict[str, str | None]:
+def texts(change: Excerpt) -> dict[str, str | None]:
     return {field.name: field.value.text for field in change.fields}
 
 
-def changed(change: Change) -> dict[str, tuple[str | None, str | None]]:
+def changed(change: Excerpt) -> dict[str, tuple[str | None, str | None]]:
     return {f.name: (f.old.text, f.value.text) for f in change.fields if f.changed and f.old is not None}
 
 
@@ -108,7 +109,8 @@ def test_every_table_is_read_through_its_primary_key(connection: Connection) -> 
     installed(connection, table)
     connection.execute(text("INSERT INTO thing SELECT n, 'x' FROM generate_series(1, 5000) AS n"))
     connection.execute(text("ANALYZE thing_audit"))
-    for place in ({}, {"before": Position(1, 2500)}, {"after": Position(1, 2500)}):
+    places: list[dict[str, Any]] = [{}, {"before": Position(1, 2500)}, {"after": Position(1, 2500)}]
+    for place in places:
         compiled = feed(metadata, limit=10, **place).compile(connection, compile_kwargs={"literal_binds": True})
         plan = "\n".join(connection.execute(text(f"EXPLAIN {compiled}")).scalars())
         assert "Index Only Scan" in plan and "Seq Scan" not in plan, plan
@@ -117,7 +119,7 @@ def test_every_table_is_read_through_its_primary_key(connection: Connection) -> 
 def test_reading_is_known_to_be_harmless(connection: Connection) -> None:
     """Else every page would look up the actor and send its settings."""
     from flask_pg_audit.declare.registry import audited_tables
-    from flask_pg_audit.history.changes import _select_changes
+    from flask_pg_audit.history.excerpts import _select_changes
 
     metadata = MetaData()
     simple(metadata, "thing", Column("data", LargeBinary))
@@ -131,7 +133,7 @@ def test_reading_is_known_to_be_harmless(connection: Connection) -> None:
 
 
 def test_no_audited_table_is_an_error() -> None:
-    with pytest.raises(AuditConfigError, match="no table of this MetaData is audited"):
+    with pytest.raises(AuditConfigError, match="no audited table is declared"):
         feed(MetaData(), limit=1)
 
 
@@ -340,4 +342,4 @@ def test_a_place_that_is_gone_is_left_out(connection: Connection) -> None:
     connection.execute(table.insert().values(id=1))
     [change] = changes(connection, metadata)
     places = [("thing", Position(99, 99)), ("thing", change.position), ("no such table", change.position)]
-    assert [c.position for c in read_changes(connection, metadata, places)] == [change.position]
+    assert [c.position for c in read_excerpts(connection, metadata, places)] == [change.position]

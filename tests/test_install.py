@@ -17,6 +17,7 @@ from flask_pg_audit import (
     uninstall_audit_triggers,
 )
 from flask_pg_audit.database.action import Plan
+from flask_pg_audit.declare.absence import parse_absences
 from flask_pg_audit.declare.registry import set_audit_schema
 from tests.capture import audited_table, column, execute, install, recorded, role, rows, run
 from tests.server import Database
@@ -50,7 +51,7 @@ def test_audit_tables_are_created_when_missing(engine: Engine) -> None:
     install_audit_triggers(metadata, engine)
     run(engine, "INSERT INTO item VALUES (1)")
     assert recorded(engine, "item", "id") == [("I", 1)]
-    assert rows(engine, "SELECT count(*) FROM pg_indexes WHERE tablename = 'item_audit'") == [(2,)]
+    assert rows(engine, "SELECT count(*) FROM pg_indexes WHERE tablename = 'item_audit'") == [(3,)]
 
 
 def test_killed_in_the_middle_nothing_is_half_installed(engine: Engine, database: Database) -> None:
@@ -90,7 +91,13 @@ def test_two_at_once_both_succeed_and_one_does_the_work(database: Database) -> N
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({"exclude": ["name"]}, ["replace function public_item_audit (outdated)"]),
+        (
+            {"exclude": ["name"]},
+            [
+                "mark column name of item_audit (no longer recorded)",
+                "replace function public_item_audit (outdated)",
+            ],
+        ),
         ({"skip_unchanged": False}, ["replace function public_item_audit (outdated)"]),
         (
             {"session_settings": [Column("username", String)]},
@@ -138,7 +145,10 @@ def test_changed_options(engine: Engine, options: dict[str, Any], expected: list
             "'BEGIN RETURN NULL; /* was flask_pg_audit */ END'",
             "replace function public_item_audit (edited by hand)",
         ),
-        ("ALTER TABLE item_audit DROP COLUMN name", "add column name to item_audit (missing)"),
+        (
+            "ALTER TABLE item_audit DROP COLUMN name",
+            "add column name to item_audit (missing), mark column name of item_audit (recorded from now on)",
+        ),
         ("DROP TABLE item_audit", "create table item_audit (missing)"),
     ],
 )
@@ -146,7 +156,7 @@ def test_damage_is_repaired_and_said(engine: Engine, damage: str, repair: str) -
     metadata = item()
     install(engine, metadata)
     run(engine, damage)
-    assert actions(install_audit_triggers(metadata, engine)) == [repair]
+    assert ", ".join(actions(install_audit_triggers(metadata, engine))) == repair
     run(engine, "INSERT INTO item VALUES (1, 'a')", "UPDATE item SET name = 'b'")
     assert recorded(engine, "item", "name") == [("I", "a"), ("U", "b")]
 
@@ -521,3 +531,31 @@ def test_history_follows_a_changed_type_where_that_rewrites_nothing(
         run(engine, problem.fix.partition("rewrites it: ")[2] + " USING NULL")
     again = install_audit_triggers(metadata, engine)
     assert (again.actions, again.problems) == ((), ())
+
+
+def absences(engine: Engine, column: str) -> list[tuple[bool, bool | None]]:
+    """Before which change the column was not recorded: whether id 1 and the newest one fall into each range."""
+    query = (
+        "SELECT col_description('item_audit'::regclass, attnum) FROM pg_attribute "
+        f"WHERE attrelid = 'item_audit'::regclass AND attname = '{column}'"
+    )
+    [(comment,)] = rows(engine, query)
+    newest = max(id_ for (id_,) in rows(engine, "SELECT audit_id FROM item_audit"))
+    return [(1 in absence, newest in absence) for absence in parse_absences(comment)]
+
+
+def test_a_column_tells_when_it_was_recorded(engine: Engine) -> None:
+    install(engine, item())
+    run(engine, "INSERT INTO item VALUES (1, 'a')", "ALTER TABLE item ADD COLUMN colour text")
+    assert absences(engine, "name") == []
+    grown = item()
+    grown.tables["item"].append_column(Column("colour", String))
+    for declared, expected in (
+        (grown, [(True, False)]),
+        (item(), [(True, False), (False, True)]),
+        (grown, [(True, False), (False, False)]),
+    ):
+        assert install_audit_triggers(declared, engine).actions
+        assert install_audit_triggers(declared, engine).actions == ()
+        run(engine, "UPDATE item SET name = name || 'b', colour = null")
+        assert absences(engine, "colour") == expected

@@ -91,6 +91,7 @@ def test_another_convention_renames_the_history_with_its_indexes(engine: Engine)
     assert [row[2] for row in numbers(engine, "item_log")] == [1, 2]
     assert rows(engine, "SELECT indexname FROM pg_indexes WHERE tablename = 'item_log' ORDER BY 1") == [
         ("ix_item_log_key",),
+        ("ix_item_log_time",),
         ("pk_item_log",),
     ]
     assert settled(engine, metadata)

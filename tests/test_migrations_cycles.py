@@ -5,6 +5,7 @@ Auditing is right in both versions and at every step, and no step loses history.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -149,7 +150,8 @@ def a_column_is_renamed() -> Change:
 
 
 def rename(old: str, new: str, revision: str) -> str:
-    """What a developer makes of the lines that add one column and drop the other."""
+    """What a developer makes of the lines that add one column and drop the other, and mark both."""
+    revision = re.sub(r"^ +# (?:undo: )?mark column.*?^ {4}\)$\n", "", revision, flags=re.DOTALL | re.MULTILINE)
     upgrade, downgrade = revision.split("def downgrade")
     return f"{_rename(old, new, upgrade)}def downgrade{_rename(new, old, downgrade)}"
 

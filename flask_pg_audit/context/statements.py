@@ -29,7 +29,7 @@ HARMLESS_FUNCTIONS = frozenset(
     phraseto_tsquery plainto_tsquery position power random range_agg rank regexp_replace repeat replace right round
     row_number row_to_json rtrim sign split_part sqrt statement_timestamp stddev string_agg strpos substr substring
     sum to_char to_date to_json to_jsonb to_number to_timestamp to_tsquery to_tsvector trim trunc ts_headline ts_rank
-    unnest upper variance websearch_to_tsquery
+    to_regclass unnest upper variance websearch_to_tsquery
     col_description format_type generate_series generate_subscripts obj_description pg_get_constraintdef pg_get_expr
     pg_get_indexdef pg_get_serial_sequence pg_table_is_visible pg_type_is_visible
     """.split()  # noqa: SIM905 (a table to read, not a list to scroll through)

@@ -14,7 +14,7 @@ class Action:
     """One step: what is done to what, and why.
 
     :ivar code: what is wrong, in the terms of ``flask audit check``: ``trigger-missing``.
-    :ivar verb: ``create``, ``add``, ``replace``, ``alter``, ``rename``, ``move`` or ``drop``.
+    :ivar verb: ``create``, ``add``, ``replace``, ``alter``, ``mark``, ``rename``, ``move`` or ``drop``.
     :ivar subject: readable: ``trigger public_account_audit_insert on account``.
     :ivar relations: the tables that it changes, or whose triggers it changes; the old and the new name of a moved one.
     :ivar undo: the statements that bring back what was there before; never any that drop history.

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine
 
 from ..declare.naming import shorten
 from .adoption import ADOPTED_FROM, adopted_sequence, is_unfinished
-from .audit_table import primary_key_name
+from .audit_table import index_definition, primary_key_name
 from .declared import Declared, DeclaredTable
 from .function import Infrastructure
 from .installed import Installed
@@ -67,8 +67,7 @@ class AdoptedTable:
         """The lasting indexes: name, and what comes behind it in ``CREATE INDEX``."""
         yield self.unique_index, f"ON {qualified(self.name)} (audit_transaction_id, audit_id)"
         for index in self.declared.audited.audit_table.indexes:
-            columns = ", ".join(ident(column.name) for column in index.columns)
-            yield str(index.name), f"ON {qualified(self.name)} ({columns})"
+            yield str(index.name), index_definition(index, self.name)
 
     @property
     def finish_sql(self) -> tuple[str, ...]:

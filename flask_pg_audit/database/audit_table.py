@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Column, MetaData, Table
+from sqlalchemy import Column, Index, MetaData, Table
 from sqlalchemy.dialects.postgresql import CreateEnumType
 from sqlalchemy.dialects.postgresql.named_types import ENUM
 from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement, SetColumnComment, SetTableComment
@@ -15,6 +15,7 @@ from ..declare.columns import SETTING_KEY
 from ..declare.naming import MAX_IDENTIFIER_BYTES
 from .action import Action, lock_sql
 from .adoption import is_classic
+from .column_mark import plan_marks
 from .column_type import holds, widens_in_place
 from .declared import Declared, DeclaredTable
 from .installed import Installed, InstalledRelation
@@ -32,6 +33,7 @@ def plan_audit_table(table: DeclaredTable, declared: Declared, installed: Instal
         existing = installed.relations[former]
     yield from plan_history(table.audited.audit_table, name, existing, table.name, installed)
     if existing is not None:
+        yield from plan_marks(table, existing)
         yield from _plan_widening(table, existing, installed)
 
 
@@ -102,7 +104,7 @@ def _rename_index(schema: str, name: str, to: str) -> str:
 
 
 def _renamed_indexes(table: Table, name: QualifiedName, relation: InstalledRelation) -> Iterator[tuple[str, str]]:
-    by_columns = {tuple(column.name for column in index.columns): index.name for index in table.indexes}
+    by_columns = {index_columns(index): index.name for index in table.indexes}
     for found in relation.indexes:
         wanted = primary_key_name(table, name) if found.primary else by_columns.get(found.columns)
         if wanted is not None and wanted != found.name:
@@ -146,12 +148,10 @@ def plan_history(
 def _plan_column(column: Column[object], name: QualifiedName, audited: QualifiedName | None) -> Action:
     """Nullable and without a default: the table is not rewritten, and the lock is held for a moment."""
     type_ = column.type.compile(dialect=DIALECT)
-    statements = [f"ALTER TABLE {qualified(name)} ADD COLUMN IF NOT EXISTS {ident(column.name)} {type_}"]
-    if column.comment:
-        statements.append(_compile(SetColumnComment(_placed(column.table, name).columns[column.key])))
+    statement = f"ALTER TABLE {qualified(name)} ADD COLUMN IF NOT EXISTS {ident(column.name)} {type_}"
     reason = "session setting" if SETTING_KEY in column.info else "missing"
     subject = f"column {column.name} to {name.display}"
-    return Action("column-missing", "add", subject, reason, tuple(statements), audited, relations=(name,))
+    return Action("column-missing", "add", subject, reason, (statement,), audited, relations=(name,))
 
 
 def _plan_nullable(column: Column[object], name: QualifiedName, audited: QualifiedName | None) -> Action:
@@ -220,6 +220,22 @@ def _create_table(table: Table, name: QualifiedName) -> Iterator[str]:
     for column in table.columns:
         if column.comment:
             yield _compile(SetColumnComment(column))
+
+
+def index_definition(index: Index, name: QualifiedName) -> str:
+    """What comes behind an index's name in ``CREATE INDEX``: on what, and how."""
+    placed = next(other for other in _placed(_table_of(index), name).indexes if other.name == index.name)
+    return _compile(CreateIndex(placed)).removeprefix(f"CREATE INDEX {ident(str(index.name))} ")
+
+
+def _table_of(index: Index) -> Table:
+    assert index.table is not None  # noqa: S101 - it was declared with one
+    return index.table
+
+
+def index_columns(index: Index) -> tuple[str, ...]:
+    """Its columns as the catalog has them: an expression has no name."""
+    return tuple(e.name if isinstance(e, Column) else "" for e in index.expressions)
 
 
 def _placed(table: Table, name: QualifiedName) -> Table:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import MetaData
 
 from .action import Action, Plan, Problem
+from .column_mark import NEW_COLUMN
 from .install import Bind, plan_installation
 from .weaknesses import find_weaknesses
 
@@ -26,6 +27,7 @@ WHY = {
     "column-required": "a null in the table fails its change",
     "column-type": "a value that does not fit fails the change of the table",
     "column-undeclared": "changes of the column leave no record",
+    "column-unmarked": "where there was no value, the history would say that it was null",
     "column-virtual": "the history has no value for it",
     "function-altered": "it may fail, or trust what its caller prepared",
     "function-callable": "it runs with its owner's rights, and lets its caller write into the history",
@@ -95,7 +97,7 @@ def _find(plan: Plan) -> Iterator[Finding]:
     absent = {problem.table for problem in plan.problems if problem.code == "table-absent"}
     for action in plan.actions:
         # Of a table that is not there, nothing can be.
-        if action.table is None or action.table not in absent:
+        if action.code != NEW_COLUMN and (action.table is None or action.table not in absent):
             yield _of_action(action)
 
 

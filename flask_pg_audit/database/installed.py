@@ -28,6 +28,7 @@ class InstalledRelation:
 
     :ivar required: the columns that are NOT NULL.
     :ivar virtual: the generated columns whose values are not stored (PostgreSQL 18).
+    :ivar comments: on its columns, where there are any.
     :ivar writers: the roles but the owner that may write it, each with the privileges that allow it.
     """
 
@@ -35,6 +36,7 @@ class InstalledRelation:
     columns: Mapping[str, str] = field(default_factory=dict)
     required: frozenset[str] = frozenset()
     virtual: frozenset[str] = frozenset()
+    comments: Mapping[str, str] = field(default_factory=dict)
     indexes: tuple[InstalledIndex, ...] = ()
     owner: str = ""
     comment: str | None = None

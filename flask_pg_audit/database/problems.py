@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sqlalchemy import Table
+
 from .action import Problem
 from .adoption import is_classic, is_classic_function, is_unfinished
-from .audit_table import alter_type_sql, narrow_columns
+from .audit_table import alter_type_sql, index_columns, index_definition, narrow_columns
 from .column_type import widens_in_place
 from .declared import Declared, DeclaredTable
 from .function import Infrastructure
 from .installed import Installed, InstalledRelation
-from .render import ident, qualified
+from .name import QualifiedName
+from .render import ident
 from .trigger import AuditTrigger
 
 
@@ -76,21 +79,27 @@ def _find_column_types(table: DeclaredTable, installed: Installed) -> Iterator[P
 
 
 def _find_index(table: DeclaredTable, installed: Installed) -> Iterator[Problem]:
-    """Not created by an installation: on a long history that would keep writers waiting."""
     history = installed.relations.get(table.trigger.audit_table)
-    if history is None or is_unfinished(history):
+    if not is_classic(history) and not is_unfinished(history):
+        yield from _find_indexes(table.audited.audit_table, table.trigger.audit_table, table.name, installed)
+
+
+def _find_indexes(
+    history: Table, name: QualifiedName, audited: QualifiedName | None, installed: Installed
+) -> Iterator[Problem]:
+    """Not created by an installation: on a long history that would keep writers waiting."""
+    relation = installed.relations.get(name)
+    if relation is None:
         return
-    existing = {index.columns for index in history.indexes}
-    for index in table.audited.audit_table.indexes:
-        columns = tuple(column.name for column in index.columns)
-        if set(columns) <= history.columns.keys() and columns not in existing:
-            names = ", ".join(map(ident, columns))
-            audit_table = table.trigger.audit_table
+    existing = {index.columns for index in relation.indexes}
+    for index in sorted(history.indexes, key=lambda index: str(index.name)):
+        columns = index_columns(index)
+        if {*filter(None, columns)} <= relation.columns.keys() and columns not in existing:
             yield Problem(
                 "index-missing",
-                table.name,
-                f"{audit_table.display} has no index on ({names}), so one record's history is slow to read",
-                f"CREATE INDEX CONCURRENTLY {ident(str(index.name))} ON {qualified(audit_table)} ({names})",
+                audited,
+                f"{name.display} lacks the index {index.name}, so reading the history is slow",
+                f"CREATE INDEX CONCURRENTLY {ident(str(index.name))} {index_definition(index, name)}",
             )
 
 
@@ -152,6 +161,7 @@ def find_shared_problems(declared: Declared, installed: Installed) -> Iterator[P
             "rename that, or give auditing a schema of its own with AUDIT_SCHEMA",
             fatal=True,
         )
+    yield from _find_indexes(declared.transaction_table, declared.infrastructure.transaction_table, None, installed)
 
 
 def _taken_shared_names(shared: Infrastructure, installed: Installed) -> Iterator[str]:

@@ -41,14 +41,16 @@ def build_setting_column(setting: Column[Any]) -> Column[Any]:
 
 
 def build_image_column(column: Column[Any]) -> Column[Any]:
-    """The audit table's copy of a table's column: same name, key and type, nullable, no constraint, no default."""
+    """The audit table's copy of a table's column: same name, key and type, nullable, no constraint, no default.
+
+    No comment either: that one tells when the column was recorded, see :mod:`.absence`.
+    """
     return Column(
         column.name,
         image_type(column.type),
         key=column.key,
         nullable=True,
         primary_key=False,  # and so no SERIAL; autoincrement=False as well would end up in Alembic's ALTER COLUMN
-        comment=column.comment,
     )
 
 

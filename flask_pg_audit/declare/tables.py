@@ -7,8 +7,10 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     Computed,
     DateTime,
+    FromClause,
     Identity,
     Index,
     MetaData,
@@ -16,6 +18,8 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    func,
+    literal_column,
 )
 from sqlalchemy.dialects.postgresql import INET, JSONB
 from sqlalchemy.schema import BLANK_SCHEMA
@@ -53,7 +57,7 @@ def build_audit_table(table: Table, options: AuditOptions, settings: list[Column
         info={IS_AUDIT_TABLE: True, TARGET_TABLE: table},
         comment=f"Audit trail of {table.fullname}, written by triggers (flask_pg_audit)",
     )
-    _add_key_index(audit_table, table)
+    _add_indexes(audit_table, table)
     # The table first: an enum type, say, is created with it; and drop_all() drops the audit table first.
     audit_table.add_is_dependent_on(table)
     # A copy: one options dictionary may serve several tables, and the user's own is never touched.
@@ -115,11 +119,20 @@ def append_audit_column(audit_table: Table, column: Column[Any]) -> None:
     audit_table.append_column(column)
 
 
-def _add_key_index(audit_table: Table, table: Table) -> None:
-    """One record's timeline: an index on its key, then on the order of the changes."""
+def _add_indexes(audit_table: Table, table: Table) -> None:
+    """Besides the primary key, which is the order of the feed."""
+    # One record's timeline: its key, then the order of the changes.
     key = [audit_table.columns[column.key] for column in table.primary_key]
     if key:
         Index(shorten(audit_table.name, "_key", "ix_"), *key, audit_table.c.audit_id)
+    # A short time out of a long history. Rows come in the order of time, so a few bytes for each 128 pages do; a
+    # B-tree would cost every write.
+    Index(
+        shorten(audit_table.name, "_time", "ix_"),
+        audit_table.c.audit_operation_timestamp,
+        postgresql_using="brin",
+        postgresql_with={"autosummarize": "on"},
+    )
 
 
 def build_transaction_table(metadata: MetaData, schema: str | None) -> Table:
@@ -131,11 +144,11 @@ def build_transaction_table(metadata: MetaData, schema: str | None) -> Table:
     if fullname in metadata.tables:
         raise AuditConfigError(f'the table name "{fullname}" is needed by flask_pg_audit and already taken')
     Sequence(SEQUENCE_NAME, schema=schema or BLANK_SCHEMA, metadata=metadata, data_type=BigInteger)
-    return Table(
+    table = Table(
         TRANSACTION_TABLE_NAME,
         metadata,
         Column("id", BigInteger, Identity(), primary_key=True),
-        Column("issued_at", DateTime(timezone=True), nullable=False, comment="when the transaction began"),
+        Column("issued_at", DateTime(timezone=True), nullable=False, comment="when its first change was made"),
         Column("username", Text),
         Column("actor_id", Text),
         Column("db_role", String(64), nullable=False),
@@ -147,3 +160,23 @@ def build_transaction_table(metadata: MetaData, schema: str | None) -> Table:
         info={IS_TRANSACTION_TABLE: True},
         comment="One row per database transaction that changed audited tables (flask_pg_audit)",
     )
+    # Who, which request, when: written once per transaction. The id last, so that the newest come first.
+    for name, value in (
+        ("username", indexed_part(table.c.username)),
+        ("actor_id", indexed_part(table.c.actor_id)),
+        ("request_id", indexed_part(request_id_of(table))),
+        ("issued_at", table.c.issued_at),
+    ):
+        Index(f"ix_{TRANSACTION_TABLE_NAME}_{name}", value, table.c.id)
+    return table
+
+
+def indexed_part(value: ColumnElement[Any]) -> ColumnElement[str]:
+    """As much of a text as an index on it has: whoever may send SQL chooses how long a name is, and PostgreSQL refuses
+    a row whose index entry would be longer than 2,704 bytes."""
+    return func.substr(value, literal_column("1"), literal_column("100"), type_=Text())
+
+
+def request_id_of(transaction: FromClause) -> ColumnElement[str]:
+    """The id of the request that ``audit_transaction`` names."""
+    return transaction.c.context.op("->>", return_type=Text())(literal_column("'request_id'"))

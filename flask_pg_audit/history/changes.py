@@ -1,249 +1,221 @@
-"""The changes at given places of the feed, as text, with what was there before."""
+"""The changes of one audited table: something to select from, and to read as :class:`Change` objects."""
 
 from __future__ import annotations
 
 import datetime
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, cast
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    ColumnElement,
-    Connection,
-    FromClause,
-    LargeBinary,
-    MetaData,
-    Row,
-    Select,
-    Text,
-    and_,
-    cast,
-    collate,
-    func,
-    literal,
-    select,
-    tuple_,
-)
+import sqlalchemy as sa
+from sqlalchemy import Boolean, ColumnElement, Connection, Dialect, FromClause, Row, Select, Text, TypeDecorator
 from sqlalchemy.dialects.postgresql import array
-from sqlalchemy.types import TypeDecorator, TypeEngine
+from sqlalchemy.orm import Session, scoped_session
+from sqlalchemy.types import TypeEngine
 
-from ..declare.columns import OPERATION_LABELS
-from ..declare.registry import AuditedTable, audited_tables, transaction_table
+from ..declare.absence import is_absent
+from ..declare.registry import transaction_table
+from ..errors import AuditConfigError
+from .change import Change, Image
 from .context import MAX_CONTEXT_LENGTH, parse_context
-from .feed import Position
+from .equality import differ
+from .position import Position
+from .recorded import RecordedColumn, RecordedTable, recorded_table
+
+#: PostgreSQL returns 1,664 columns at most (``MaxTupleAttributeNumber``): two images, and who and when.
+MAX_COLUMNS = 800
+
+Source = Connection | Session | scoped_session[Any]
+
+
+def connection_of(source: Source) -> Connection:
+    """The connection to read on: itself, or that of a session's default bind."""
+    return source if isinstance(source, Connection) else source.connection()
 
 
 @dataclass(frozen=True)
-class Value:
-    """One column's value as PostgreSQL writes it, at most so many characters of it.
+class Changes:
+    """The recorded changes of one table, each with what was there before.
 
-    :ivar text: ``None`` for NULL.
-    :ivar length: of the whole value, in characters; ``None`` for NULL.
+    ``new``, ``old`` and ``transaction`` are what :meth:`select` selects from, so that it can be refined::
+
+        changes = changes_of(Post)
+        query = changes.select().where(changes.old.c.title != changes.new.c.title)
+
+    :ivar recorded: which columns there are.
+
+    .. versionadded:: 0.1
     """
 
-    text: str | None
-    length: int | None
+    recorded: RecordedTable
+
+    @cached_property
+    def new(self) -> FromClause:
+        """The audit table: what was stored; for a delete that is the row before it."""
+        return self.recorded.history().alias("new")
+
+    @cached_property
+    def old(self) -> FromClause:
+        """The previous image under the same key, for updates and snapshots; nulls for everything else.
+
+        Found through the index on the key, one row for each change.
+        """
+        earlier = self.recorded.history().alias("earlier")
+        same_key = [earlier.c[name] == self.new.c[name] for name in self.recorded.key_names]
+        return (
+            sa.select(earlier)
+            .where(
+                sa.literal(bool(same_key)),
+                self.new.c.audit_operation.in_(("U", "S")),
+                *same_key,
+                earlier.c.audit_id < self.new.c.audit_id,
+            )
+            .order_by(earlier.c.audit_id.desc())
+            .limit(1)
+            .lateral("old")
+        )
+
+    @cached_property
+    def transaction(self) -> FromClause:
+        """``audit_transaction``."""
+        return transaction_table(self.recorded.table.metadata).alias("transaction")
 
     @property
-    def is_cut(self) -> bool:
-        """Whether there is more of it."""
-        return self.text is not None and self.length is not None and self.length > len(self.text)
-
-
-@dataclass(frozen=True)
-class Field:
-    """One column of a change.
-
-    :ivar old: the value before an update; ``None`` when that is not known or this is no update.
-    :ivar changed: an update changed it.
-    """
-
-    name: str
-    value: Value
-    old: Value | None
-    changed: bool
-    is_key: bool
-
-
-@dataclass(frozen=True)
-class Change:
-    """One recorded change of one row, or the truncation of a table.
-
-    :ivar table: the table's name, with its schema if it has one.
-    :ivar operation: ``I``, ``U``, ``D``, ``T`` or ``S``.
-    :ivar at: wall clock of the statement, in UTC.
-    :ivar username: the row's own where it records one, else the transaction's; ``None`` is nobody. Like ``actor_id``
-        and ``application_name`` it is cut where values are, with ``…`` at its end then.
-    :ivar context: what else is known of the transaction; empty when that is too long, or no JSON object.
-    """
-
-    position: Position
-    table: str
-    operation: str
-    at: datetime.datetime
-    username: str | None
-    actor_id: str | None
-    role: str
-    application_name: str | None
-    context: Mapping[str, Any]
-    fields: tuple[Field, ...]
+    def joined(self) -> FromClause:
+        """The three of them, one row for each change."""
+        return self.new.outerjoin(self.transaction, self.transaction.c.id == self.new.c.audit_transaction_id).outerjoin(
+            self.old, sa.true()
+        )
 
     @property
-    def operation_label(self) -> str:
-        """The operation as a word."""
-        return OPERATION_LABELS[self.operation]
+    def username(self) -> ColumnElement[Any]:
+        """Who: as the audit table records it where it does, else as the transaction does."""
+        own = [sa.cast(self.new.c.audit_username, Text)] if "audit_username" in self.new.c else []
+        return sa.func.coalesce(*own, self.transaction.c.username)
 
-    @property
-    def key(self) -> tuple[Field, ...]:
-        """The primary key; empty for a truncate and for tables without one."""
-        return () if self.operation == "T" else tuple(field for field in self.fields if field.is_key)
+    def select(self) -> Select[Any]:
+        """All changes of the table, in no order: what :meth:`read` needs, to be refined by columns of the three."""
+        names = self.recorded.column_names
+        if len(names) > MAX_COLUMNS:
+            raise AuditConfigError(
+                f'the history of "{self.recorded.table.fullname}" has {len(names)} columns; with what was before them, '
+                f"PostgreSQL cannot return more than {MAX_COLUMNS} at once"
+            )
+        return sa.select(*self._columns()).select_from(self.joined)
 
-
-def read_changes(
-    connection: Connection, metadata: MetaData, places: Iterable[tuple[str, Position]], max_length: int = 200
-) -> list[Change]:
-    """Read the changes at ``places``, pairs of table key and position, in the order given.
-
-    One query per table, by primary key. Values are cut to ``max_length`` characters on the server, so that a huge one
-    never leaves it. A place that is not there any more is left out.
-    """
-    wanted = list(places)
-    by_table: dict[str, list[Position]] = defaultdict(list)
-    for key, position in wanted:
-        by_table[key].append(position)
-    found: dict[tuple[str, Position], Change] = {}
-    for audited in audited_tables(metadata):
-        positions = by_table.get(audited.table.key)
-        if positions:
-            for row in connection.execute(_select_changes(audited, metadata, positions, max_length)):
-                change = _build_change(audited, row, max_length)
-                found[audited.table.key, change.position] = change
-    return [found[place] for place in wanted if place in found]
-
-
-def _select_changes(
-    audited: AuditedTable, metadata: MetaData, positions: list[Position], max_length: int
-) -> Select[Any]:
-    current, transaction = audited.audit_table.alias("current"), transaction_table(metadata).alias("transaction")
-    previous = _previous(audited, current)
-    own_username = [cast(current.c[s.column_name], Text) for s in audited.settings if s.name == "username"]
-    return (
-        select(
-            current.c.audit_transaction_id,
-            current.c.audit_id,
-            current.c.audit_operation,
-            current.c.audit_operation_timestamp,
-            func.left(func.coalesce(*own_username, transaction.c.username), max_length + 1).label("username"),
-            func.left(transaction.c.actor_id, max_length + 1).label("actor_id"),
-            current.c.audit_current_user,
-            func.left(transaction.c.application_name, max_length + 1).label("application_name"),
-            func.left(cast(transaction.c.context, Text), MAX_CONTEXT_LENGTH + 1).label("context"),
+    def _columns(self) -> Iterator[ColumnElement[Any]]:
+        settings = (setting.column_name for setting in self.recorded.audited.settings)
+        yield from (
+            self.new.c.audit_transaction_id,
+            self.new.c.audit_id,
+            self.new.c.audit_operation,
+            self.new.c.audit_operation_timestamp,
+            self.username.label("username"),
+            self.transaction.c.actor_id,
+            self.new.c.audit_current_user,
+            self.transaction.c.application_name,
+            sa.cast(self.transaction.c.client_addr, Text).label("client_addr"),
+            sa.func.left(sa.cast(self.transaction.c.context, Text), MAX_CONTEXT_LENGTH + 1).label("context"),
+            self.old.c.audit_id.label("old_id"),
             # After a delete comes an insert: before an update it means that changes went unrecorded in between.
-            func.coalesce(previous.c.audit_operation != "D", False).label("has_previous"),
-            *_texts(audited, current, "new", max_length),
-            *_texts(audited, previous, "old", max_length),
-            _array([_differ(current.c[c], previous.c[c]) for c in _names(audited)], Boolean()).label("changed"),
+            sa.func.coalesce(self.old.c.audit_operation != "D", sa.false()).label("has_old"),
+            self._differences().label("differ"),
+            *(self.new.c[name].label(f"setting_{index}") for index, name in enumerate(settings)),
+            *self._images("new", self.new),
+            *self._images("old", self.old),
         )
-        .select_from(current)
-        .outerjoin(transaction, transaction.c.id == current.c.audit_transaction_id)
-        .outerjoin(previous, literal(True))
-        .where(tuple_(current.c.audit_transaction_id, current.c.audit_id).in_(positions))
-    )
+
+    def _differences(self) -> ColumnElement[Any]:
+        names = self.recorded.column_names
+        # The type is for an array of no elements: every column may be excluded.
+        differences: array[Any] = array([differ(self.new.c[n], self.old.c[n]) for n in names], type_=Boolean())
+        return differences
+
+    def _images(self, label: str, source: FromClause) -> Iterator[ColumnElement[Any]]:
+        for index, column in enumerate(self.recorded.columns):
+            value = sa.type_coerce(source.c[column.name], reading_type(column.type))
+            yield value.label(f"{label}_{index}")
+
+    def at(self, positions: Sequence[Position]) -> Select[Any]:
+        """The changes at these positions, by primary key."""
+        place = sa.tuple_(self.new.c.audit_transaction_id, self.new.c.audit_id)
+        return self.select().where(place.in_(list(positions)))
+
+    def read(self, source: Source, query: Select[Any]) -> list[Change]:
+        """Execute ``query``, a refined :meth:`select`, and return its rows as changes, in its order."""
+        return [self._build(row) for row in connection_of(source).execute(query)]
+
+    def _build(self, row: Row[Any]) -> Change:
+        operation, stored = row.audit_operation, self._image(row, "new", row.audit_id)
+        has_old = operation in ("U", "S") and row.has_old
+        previous = self._image(row, "old", row.old_id) if has_old else None
+        names = self.recorded.key_names
+        return Change(
+            position=Position(row.audit_transaction_id, row.audit_id),
+            table=self.recorded.table.fullname,
+            operation=operation,
+            at=row.audit_operation_timestamp.astimezone(datetime.timezone.utc),
+            username=row.username,
+            actor_id=row.actor_id,
+            role=row.audit_current_user,
+            application_name=row.application_name,
+            client_addr=row.client_addr,
+            context=parse_context(row.context),
+            key={name: stored[name] for name in names if name in stored} if operation != "T" else {},
+            old=stored if operation == "D" else previous,
+            new=stored if operation in ("I", "U", "S") else None,
+            changed=tuple(n for n, d in zip(self.recorded.column_names, row.differ, strict=True) if has_old and d),
+            settings={
+                setting.name: row._mapping[f"setting_{index}"]
+                for index, setting in enumerate(self.recorded.audited.settings)
+            },
+        )
+
+    def _image(self, row: Row[Any], label: str, audit_id: int) -> Image:
+        values = ((column, row._mapping[f"{label}_{index}"]) for index, column in enumerate(self.recorded.columns))
+        return {column.name: value for column, value in values if not _is_absent(column, value, audit_id)}
 
 
-def _previous(audited: AuditedTable, current: FromClause) -> FromClause:
-    """The image before an update: the newest earlier one under the same key, by the index on the key."""
-    earlier = audited.audit_table.alias("earlier")
-    same_key = [earlier.c[column.key] == current.c[column.key] for column in audited.key_columns]
-    is_update = current.c.audit_operation == "U"
-    has_key = literal(bool(same_key))
-    return (
-        select(earlier)
-        .where(has_key, is_update, and_(*same_key, earlier.c.audit_id < current.c.audit_id))
-        .order_by(earlier.c.audit_id.desc())
-        .limit(1)
-        .lateral("previous")
-    )
+def _is_absent(column: RecordedColumn, value: object, audit_id: int) -> bool:
+    return value is None and is_absent(column.absences, audit_id)
 
 
-def _names(audited: AuditedTable) -> list[str]:
-    return [column.key for column in audited.image_columns]
+def changes_of(entity: object) -> Changes:
+    """The changes of a ``Table`` or mapped class.
 
+    :raises AuditConfigError: it is not audited.
 
-def _texts(
-    audited: AuditedTable, images: FromClause, label: str, max_length: int
-) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
-    """The values and their lengths as two arrays: a table may have more columns than a query may return."""
-    values = [images.c[key] for key in _names(audited)]
-    return (
-        _array([_head(value, max_length) for value in values], Text()).label(f"{label}_texts"),
-        _array([_length(value) for value in values], BigInteger()).label(f"{label}_lengths"),
-    )
-
-
-def _head(value: ColumnElement[Any], max_length: int) -> ColumnElement[str]:
-    # Written as text, bytes double: half a gigabyte of them would be more than a text can hold.
-    part = func.substring(value, 1, max_length, type_=value.type) if _is_binary(value) else value
-    return func.left(cast(part, Text), max_length)
-
-
-def _length(value: ColumnElement[Any]) -> ColumnElement[int]:
-    if _is_binary(value):
-        return 2 + 2 * cast(func.octet_length(value), BigInteger)  # as it is written: \\x00ff
-    return func.length(cast(value, Text))
-
-
-def _differ(now: ColumnElement[Any], then: ColumnElement[Any]) -> ColumnElement[bool]:
-    """Whether two values are written differently: json, xml and point have no equality (trap T7).
-
-    Byte by byte, since a column's own collation may hold different texts for equal.
+    .. versionadded:: 0.1
     """
-    if _is_binary(now):
-        return now.is_distinct_from(then)
-    return collate(cast(now, Text), "C").is_distinct_from(collate(cast(then, Text), "C"))
+    return Changes(recorded_table(entity))
 
 
-def _is_binary(value: ColumnElement[Any]) -> bool:
-    type_ = value.type
-    return isinstance(type_.impl_instance if isinstance(type_, TypeDecorator) else type_, LargeBinary)
+def reading_type(type_: TypeEngine[Any]) -> TypeEngine[Any]:
+    """The type with which a column of the history is read: as the model's, but for values that it lost since."""
+    return _EverKnownEnum(type_) if isinstance(type_, sa.Enum) else type_
 
 
-def _array(elements: list[ColumnElement[Any]], type_: TypeEngine[Any]) -> ColumnElement[Any]:
-    return array(elements, type_=type_)  # the type is for an array of no elements: every column may be excluded
+class _EverKnownEnum(TypeDecorator[Any]):
+    """An enum whose older values, which the program no longer knows, are read as their text."""
 
+    impl = Text
+    cache_ok = True
 
-def _shorten(text: str | None, max_length: int) -> str | None:
-    return f"{text[:max_length]}…" if text is not None and len(text) > max_length else text
+    def __init__(self, enum: sa.Enum) -> None:
+        super().__init__()
+        self.enum = enum
 
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        convert: Any = self.enum.result_processor(dialect, None)  # type: ignore[no-untyped-call]
+        try:
+            return convert(value) if convert is not None else value
+        except LookupError:
+            return value
 
-def _build_change(audited: AuditedTable, row: Row[Any], max_length: int) -> Change:
-    return Change(
-        position=Position(row.audit_transaction_id, row.audit_id),
-        table=audited.table.fullname,
-        operation=row.audit_operation,
-        at=row.audit_operation_timestamp.astimezone(datetime.timezone.utc),
-        username=_shorten(row.username, max_length),
-        actor_id=_shorten(row.actor_id, max_length),
-        role=row.audit_current_user,
-        application_name=_shorten(row.application_name, max_length),
-        context=parse_context(row.context),
-        fields=tuple(_build_fields(audited, row)),
-    )
+    def bind_expression(self, bindparam: Any) -> Any:
+        return sa.type_coerce(bindparam, self.enum)
 
-
-def _build_fields(audited: AuditedTable, row: Row[Any]) -> Iterable[Field]:
-    if row.audit_operation == "T":
-        return
-    keys = {column.name for column in audited.key_columns}
-    for index, column in enumerate(audited.image_columns):
-        old = Value(row.old_texts[index], row.old_lengths[index]) if row.has_previous else None
-        yield Field(
-            name=column.name,
-            value=Value(row.new_texts[index], row.new_lengths[index]),
-            old=old,
-            changed=old is not None and row.changed[index],
-            is_key=column.name in keys,
-        )
+    @property
+    def python_type(self) -> type[Any]:
+        return cast("type[Any]", self.enum.python_type)

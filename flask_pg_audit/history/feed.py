@@ -2,88 +2,174 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any, NamedTuple
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
-    MetaData,
-    Select,
-    Table,
-    Text,
-    Tuple,
-    literal,
-    select,
-    tuple_,
-    union_all,
-)
+import sqlalchemy as sa
+from sqlalchemy import BigInteger, ColumnElement, Connection, MetaData, Select, Text, Tuple
 
-from ..declare.registry import audited_tables
-from ..errors import AuditConfigError
+from .change import Change
+from .changes import Changes, Source, connection_of
+from .filter import ChangeFilter
+from .position import Position
+from .recorded import RecordedTable, read_recorded_tables, recorded_tables
 
-_TOKEN = re.compile(r"(-?[0-9]{1,19})\.(-?[0-9]{1,19})")
-_BIGINT = range(-(2**63), 2**63)
+__all__ = ["Page", "Position", "feed", "read_changes", "read_feed"]
 
-
-class Position(NamedTuple):
-    """A place in the feed; unique, and ordered as the changes were made.
-
-    ``str()`` gives the token that :meth:`parse` reads.
-    """
-
-    transaction_id: int
-    audit_id: int
-
-    def __str__(self) -> str:
-        return f"{self.transaction_id}.{self.audit_id}"
-
-    @classmethod
-    def parse(cls, token: str) -> Position:
-        """Read ``"<transaction id>.<audit id>"``.
-
-        :raises ValueError: the token is not of that form, or a number does not fit into a ``bigint``.
-        """
-        match = _TOKEN.fullmatch(token)
-        if match is None or not all(int(number) in _BIGINT for number in match.groups()):
-            raise ValueError(f"{token!r} is no position in the log; it has to look like 12.345")
-        return cls(*map(int, match.groups()))
+EVERYTHING = ChangeFilter()
 
 
 def feed(
-    metadata: MetaData, *, before: Position | None = None, after: Position | None = None, limit: int = 50
+    metadata: MetaData,
+    where: ChangeFilter = EVERYTHING,
+    *,
+    before: Position | None = None,
+    after: Position | None = None,
+    limit: int = 50,
 ) -> Select[Any]:
     """Where the newest changes are: ``table_key``, ``audit_transaction_id`` and ``audit_id`` of each.
 
     With ``before`` the next older changes, newest first; with ``after`` the next newer ones, **oldest first**. Each
-    audit table is read through its primary key and for no more than ``limit`` rows, whatever the length of the history.
+    audit table is read through an index and for no more than ``limit`` rows, whatever the length of the history, where
+    the filter is one that an index serves: none, a table, who, a request, a transaction, a key, a time.
 
-    :raises AuditConfigError: no table of ``metadata`` is audited.
+    :raises AuditConfigError: no table of ``metadata`` is audited, or the filter names what there is not.
+
+    .. versionadded:: 0.1
     """
-    tables = audited_tables(metadata)
-    if not tables:
-        raise AuditConfigError("no table of this MetaData is audited, so there is no history to read")
-    pages = [_page_of(audited.table.key, audited.audit_table, before, after, limit) for audited in tables]
-    merged = union_all(*(page.subquery().select() for page in pages)).subquery("feed")
+    return places(recorded_tables(metadata), where, before=before, after=after, limit=limit)
+
+
+def places(
+    tables: Iterable[RecordedTable],
+    where: ChangeFilter,
+    *,
+    before: Position | None = None,
+    after: Position | None = None,
+    limit: int = 50,
+) -> Select[Any]:
+    """As :func:`feed`, for tables that were read from the catalog."""
+    chosen = where.chosen(tuple(tables))
+    pages = [_page_of(Changes(table), where, before, after, limit) for table in chosen]
+    merged = sa.union_all(*(page.subquery().select() for page in pages)).subquery("feed")
     order = (merged.c.audit_transaction_id, merged.c.audit_id)
-    return select(merged).order_by(*_directed(order, after)).limit(limit)
+    return sa.select(merged).order_by(*_directed(order, after)).limit(limit)
 
 
-def _page_of(key: str, audit_table: Table, before: Position | None, after: Position | None, limit: int) -> Select[Any]:
-    # An alias of ours: whatever the table is called, it hides nothing and is hidden by nothing.
-    changes = audit_table.alias("changes")
-    columns = (changes.c.audit_transaction_id, changes.c.audit_id)
-    page = select(literal(key, Text).label("table_key"), *columns)
+def _page_of(
+    changes: Changes, where: ChangeFilter, before: Position | None, after: Position | None, limit: int
+) -> Select[Any]:
+    columns = (changes.new.c.audit_transaction_id, changes.new.c.audit_id)
+    key = changes.recorded.table.key
+    page = where.apply(sa.select(sa.literal(key, Text).label("table_key"), *columns).select_from(changes.new), changes)
     if before is not None:
-        page = page.where(tuple_(*columns) < _bound(before))
+        page = page.where(sa.tuple_(*columns) < _bound(before))
     if after is not None:
-        page = page.where(tuple_(*columns) > _bound(after))
+        page = page.where(sa.tuple_(*columns) > _bound(after))
     return page.order_by(*_directed(columns, after)).limit(limit)
 
 
 def _bound(position: Position) -> Tuple:
-    return tuple_(*(literal(number, BigInteger) for number in position))
+    return sa.tuple_(*(sa.literal(number, BigInteger) for number in position))
 
 
-def _directed(columns: tuple[ColumnElement[Any], ...], after: Position | None) -> list[ColumnElement[Any]]:
+def _directed(columns: Sequence[ColumnElement[Any]], after: Position | None) -> list[ColumnElement[Any]]:
     return [column.asc() if after is not None else column.desc() for column in columns]
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of the feed, newest first.
+
+    :ivar newer: give it as ``after`` for the page of newer changes; ``None`` when there are none.
+    :ivar older: give it as ``before`` for the page of older changes; ``None`` when there are none.
+
+    .. versionadded:: 0.1
+    """
+
+    changes: tuple[Change, ...]
+    newer: Position | None
+    older: Position | None
+
+
+def read_feed(
+    source: Source,
+    metadata: MetaData,
+    where: ChangeFilter = EVERYTHING,
+    *,
+    before: Position | None = None,
+    after: Position | None = None,
+    limit: int = 50,
+) -> Page:
+    """Read one page of the feed; ``before`` and ``after`` are those of another page.
+
+    Paging never shows a change twice. It does not show what is committed later under a lower number: see the page on
+    time and order in the documentation.
+
+    :raises AuditConfigError: as :func:`feed`; or both ``before`` and ``after`` are given.
+
+    .. versionadded:: 0.1
+    """
+    connection = connection_of(source)
+    tables = read_recorded_tables(connection, metadata)
+    found = _read_places(connection, places(tables, where, before=before, after=after, limit=limit + 1))
+    ahead, found = len(found) > limit, found[:limit]
+    if after is not None:
+        found.reverse()
+    behind = bool(found) and _has_more_behind(connection, tables, where, found, before, after)
+    newer, older = (ahead, behind) if after is not None else (behind, ahead)
+    return Page(
+        tuple(load(connection, tables, found)),
+        newer=found[0][1] if found and newer else None,
+        older=found[-1][1] if found and older else None,
+    )
+
+
+def _has_more_behind(
+    connection: Connection,
+    tables: Iterable[RecordedTable],
+    where: ChangeFilter,
+    found: Sequence[tuple[str, Position]],
+    before: Position | None,
+    after: Position | None,
+) -> bool:
+    """Whether there is anything where the reader comes from: it may be pruned, and a position may be made up."""
+    if before is None and after is None:
+        return False
+    if after is None:
+        return bool(_read_places(connection, places(tables, where, after=found[0][1], limit=1)))
+    return bool(_read_places(connection, places(tables, where, before=found[-1][1], limit=1)))
+
+
+def _read_places(connection: Connection, query: Select[Any]) -> list[tuple[str, Position]]:
+    return [(row.table_key, Position(row.audit_transaction_id, row.audit_id)) for row in connection.execute(query)]
+
+
+def read_changes(source: Source, metadata: MetaData, query: Select[Any]) -> list[Change]:
+    """The changes to which :func:`feed` or :func:`timeline` lead, in the order of their rows.
+
+    A place that is not there any more is left out.
+
+    .. versionadded:: 0.1
+    """
+    connection = connection_of(source)
+    return load(connection, read_recorded_tables(connection, metadata), _read_places(connection, query))
+
+
+def load(
+    connection: Connection, tables: Iterable[RecordedTable], wanted: Sequence[tuple[str, Position]]
+) -> list[Change]:
+    """The changes at these places, in their order; one query for each table, by primary key."""
+    by_table: dict[str, list[Position]] = defaultdict(list)
+    for key, position in wanted:
+        by_table[key].append(position)
+    found: dict[tuple[str, Position], Change] = {}
+    for table in tables:
+        positions = by_table.get(table.table.key)
+        if positions:
+            changes = Changes(table)
+            for change in changes.read(connection, changes.at(positions)):
+                found[table.table.key, change.position] = change
+    return [found[place] for place in wanted if place in found]

@@ -19,6 +19,7 @@ from alembic.operations.ops import (
 from sqlalchemy import Table
 
 from ..database.name import QualifiedName
+from ..declare.absence import COMMENT_PREFIX
 from ..declare.tables import TRANSACTION_TABLE_NAME
 from .operations import (
     AddHistoryColumnOp,
@@ -97,6 +98,8 @@ def _keep_part(op: MigrateOperation, is_new: bool) -> Iterator[MigrateOperation]
         yield keeping_history(op, AddHistoryColumnOp)
     elif isinstance(op, AlterColumnOp):
         leave_wide_enough(op)
+        if (op.existing_comment or "").startswith(COMMENT_PREFIX):
+            op.modify_comment = False  # it tells when the column was recorded; the models do not know
         if op.has_changes():
             # Another plugin's kind, one that writes USING say, stays what it is.
             yield keeping_history(op, AlterHistoryColumnOp) if type(op) is AlterColumnOp else op

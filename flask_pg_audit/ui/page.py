@@ -11,8 +11,9 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Connection, MetaData
 from werkzeug.exceptions import BadRequest
 
-from ..history.changes import Change, read_changes
-from ..history.feed import Position, feed
+from ..history.excerpts import Excerpt, read_excerpts
+from ..history.feed import feed
+from ..history.position import Position
 
 
 class _Config(Protocol):
@@ -40,7 +41,7 @@ class Page:
     :ivar binds: all binds with audited tables, each with the URL of its newest page.
     """
 
-    changes: tuple[Change, ...]
+    changes: tuple[Excerpt, ...]
     newer_url: str | None
     older_url: str | None
     newest_url: str
@@ -69,7 +70,7 @@ def read_page(state: AppState, arguments: Mapping[str, str]) -> Page:
         places = [(row.table_key, Position(row.audit_transaction_id, row.audit_id)) for row in rows[:size]]
         if after is not None:
             places.reverse()
-        changes = tuple(read_changes(connection, metadata, places))
+        changes = tuple(read_excerpts(connection, metadata, places))
         ahead = len(rows) > size
         back = _has_changes_behind(connection, metadata, changes, before, after)
     has_newer, has_older = (ahead, back) if after is not None else (back, ahead)
@@ -87,7 +88,7 @@ def read_page(state: AppState, arguments: Mapping[str, str]) -> Page:
 def _has_changes_behind(
     connection: Connection,
     metadata: MetaData,
-    changes: tuple[Change, ...],
+    changes: tuple[Excerpt, ...],
     before: Position | None,
     after: Position | None,
 ) -> bool:

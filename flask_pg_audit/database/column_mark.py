@@ -1,0 +1,61 @@
+"""Planning the marks on the columns of an audit table that tell from which change on they are recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..declare.absence import COMMENT_PREFIX, is_recorded, parse_absences
+from .action import Action
+from .declared import DeclaredTable
+from .installed import InstalledRelation
+from .render import render
+
+#: The code of a mark that goes with a column which is added: ``flask audit check`` says ``column-missing`` of it.
+NEW_COLUMN = "new-column"
+
+
+def plan_marks(table: DeclaredTable, existing: InstalledRelation) -> Iterator[Action]:
+    """The steps that mark the columns which are recorded from now on, or no longer."""
+    recorded = table.trigger.columns
+    for column in recorded:
+        if column not in existing.columns:
+            yield _mark(table, column, recorded=True, code=NEW_COLUMN)
+        elif not _is_marked_recorded(existing, column):
+            yield _mark(table, column, recorded=True)
+    for column in existing.columns:
+        is_image = column not in recorded and not _is_of_the_audit_table(table, column)
+        if is_image and _is_marked_recorded(existing, column):
+            yield _mark(table, column, recorded=False)
+
+
+def _is_marked_recorded(existing: InstalledRelation, column: str) -> bool:
+    return is_recorded(parse_absences(existing.comments.get(column)))
+
+
+def _is_of_the_audit_table(table: DeclaredTable, column: str) -> bool:
+    """No image: an id, the operation, a session setting, one that is no longer declared included."""
+    return column.startswith("audit_") and column not in table.audited.table.columns
+
+
+def _mark(table: DeclaredTable, column: str, recorded: bool, code: str = "column-unmarked") -> Action:
+    def sql(recorded: bool) -> str:
+        return render(
+            "mark_column",
+            table=table.trigger.audit_table,
+            column=column,
+            sequence=table.trigger.sequence,
+            prefix=COMMENT_PREFIX,
+            recorded=recorded,
+        )
+
+    name = table.trigger.audit_table
+    return Action(
+        code,
+        "mark",
+        f"column {column} of {name.display}",
+        "recorded from now on" if recorded else "no longer recorded",
+        (sql(recorded),),
+        table.name,
+        (sql(not recorded),),
+        (name,),
+    )

@@ -1,0 +1,180 @@
+"""What the history has of each audited table: its columns, those that the table lost included, and since when.
+
+The models say which columns there are now. The catalog adds those of earlier days, and tells when a column was not
+recorded, so that a null from before it existed is not taken for a value.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, MetaData, Table, TableClause
+from sqlalchemy.orm import Mapper
+from sqlalchemy.types import NullType, TypeEngine
+
+from ..declare.absence import Absence, parse_absences
+from ..declare.columns import build_own_columns
+from ..declare.registry import AuditedTable, audited_tables, transaction_table
+from ..errors import AuditConfigError
+
+_PREFIX = "audit_"
+
+
+@dataclass(frozen=True)
+class RecordedColumn:
+    """A column of the images in an audit table.
+
+    :ivar type: as the model declares it; without a type for a column that the table no longer has, whose values come
+        as the driver reads them.
+    :ivar absences: the changes that were recorded without it.
+    """
+
+    name: str
+    type: TypeEngine[Any]
+    absences: tuple[Absence, ...] = ()
+
+
+@dataclass(frozen=True)
+class RecordedTable:
+    """An audited table as its history has it.
+
+    :ivar columns: the table's own in its order, then those that it lost.
+    """
+
+    audited: AuditedTable
+    columns: tuple[RecordedColumn, ...]
+
+    @property
+    def table(self) -> Table:
+        return self.audited.table
+
+    @property
+    def key_names(self) -> tuple[str, ...]:
+        """The names of the primary key's columns; empty for a table without one."""
+        return tuple(column.name for column in self.audited.key_columns)
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+    def column(self, name: str) -> RecordedColumn:
+        """The column called ``name``.
+
+        :raises AuditConfigError: the history has no such column.
+        """
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise AuditConfigError(
+            f'the history of "{self.table.fullname}" has no column {name!r}; it has {", ".join(self.column_names)}'
+        )
+
+    def history(self) -> TableClause:
+        """The audit table as something to select from, with every column that is known of, under its name."""
+        audit_table = self.audited.audit_table
+        settings = (sa.column(setting.column_name, setting.type) for setting in self.audited.settings)
+        own = (sa.column(column.name, column.type) for column in build_own_columns())
+        images = (sa.column(column.name, column.type) for column in self.columns)
+        return sa.table(audit_table.name, *own, *settings, *images, schema=audit_table.schema)
+
+
+def recorded_tables(metadata: MetaData) -> tuple[RecordedTable, ...]:
+    """The audited tables of ``metadata`` as it declares them; asks no database.
+
+    :raises AuditConfigError: no table is audited.
+    """
+    transaction_table(metadata)
+    return tuple(map(_declared, audited_tables(metadata)))
+
+
+def _declared(audited: AuditedTable) -> RecordedTable:
+    return RecordedTable(audited, tuple(RecordedColumn(c.name, c.type) for c in audited.image_columns))
+
+
+def read_recorded_tables(connection: Connection, metadata: MetaData) -> tuple[RecordedTable, ...]:
+    """The audited tables of ``metadata`` with what the catalog knows of their history; one query.
+
+    A declared column that the audit table lacks is left out: no change was recorded with it yet.
+
+    :raises AuditConfigError: no table is audited.
+    """
+    declared = recorded_tables(metadata)
+    comments = _read_comments(connection, declared)
+    return tuple(_as_installed(table, comments[index]) for index, table in enumerate(declared))
+
+
+def _read_comments(connection: Connection, tables: tuple[RecordedTable, ...]) -> Mapping[int, dict[str, str | None]]:
+    """The columns of each audit table, by its place in ``tables``, with their comments."""
+    quote = connection.dialect.identifier_preparer.format_table
+    wanted = sa.values(sa.column("place", sa.Integer), sa.column("name", sa.Text), name="wanted").data(
+        [(place, quote(table.audited.audit_table).replace("%%", "%")) for place, table in enumerate(tables)]
+    )
+    attribute = sa.table("pg_attribute", *map(sa.column, ("attrelid", "attname", "attnum", "attisdropped")))
+    attribute.schema = "pg_catalog"
+    query = (
+        sa.select(
+            wanted.c.place,
+            sa.cast(attribute.c.attname, sa.Text),
+            sa.func.col_description(attribute.c.attrelid, attribute.c.attnum),
+        )
+        .join_from(wanted, attribute, attribute.c.attrelid == sa.func.to_regclass(wanted.c.name))
+        .where(attribute.c.attnum > 0, ~attribute.c.attisdropped)
+        .order_by(wanted.c.place, attribute.c.attnum)
+    )
+    found: dict[int, dict[str, str | None]] = defaultdict(dict)
+    for place, name, comment in connection.execute(query):
+        found[place][name] = comment
+    return found
+
+
+def _as_installed(table: RecordedTable, comments: Mapping[str, str | None]) -> RecordedTable:
+    declared = [
+        replace(column, absences=parse_absences(comments[column.name]))
+        for column in table.columns
+        if column.name in comments
+    ]
+    lost = [
+        RecordedColumn(name, NullType(), parse_absences(comment))
+        for name, comment in comments.items()
+        if name not in table.column_names and not name.startswith(_PREFIX)
+    ]
+    return replace(table, columns=(*declared, *lost))
+
+
+def find_table(entity: object) -> Table:
+    """The table of ``entity``: a ``Table``, a mapped class, or an instance of one.
+
+    :raises AuditConfigError: it is none of these, or mapped to something that is no table.
+    """
+    if isinstance(entity, Table):
+        return entity
+    inspected: Any = sa.inspect(entity, raiseerr=False)
+    mapper = getattr(inspected, "mapper", None)
+    if isinstance(mapper, Mapper) and isinstance(mapper.local_table, Table):
+        return mapper.local_table
+    raise AuditConfigError(f"{entity!r} is neither a Table, nor a mapped class, nor an instance of one")
+
+
+def find_audited(entity: object) -> AuditedTable:
+    """How the table of ``entity`` is audited.
+
+    :raises AuditConfigError: it is not.
+    """
+    table = find_table(entity)
+    for audited in audited_tables(table.metadata):
+        if audited.table is table:
+            return audited
+    names = ", ".join(audited.table.fullname for audited in audited_tables(table.metadata)) or "none"
+    raise AuditConfigError(f'the table "{table.fullname}" is not audited; audited are: {names}')
+
+
+def recorded_table(entity: object) -> RecordedTable:
+    """As :func:`recorded_tables`, of one table, mapped class or instance.
+
+    :raises AuditConfigError: it is not audited.
+    """
+    return _declared(find_audited(entity))
