@@ -114,7 +114,7 @@ def read_feed(
     """
     connection = connection_of(source)
     tables = read_recorded_tables(connection, metadata)
-    found = _read_places(connection, places(tables, where, before=before, after=after, limit=limit + 1))
+    found = read_places(connection, places(tables, where, before=before, after=after, limit=limit + 1))
     ahead, found = len(found) > limit, found[:limit]
     if after is not None:
         found.reverse()
@@ -139,11 +139,12 @@ def _has_more_behind(
     if before is None and after is None:
         return False
     if after is None:
-        return bool(_read_places(connection, places(tables, where, after=found[0][1], limit=1)))
-    return bool(_read_places(connection, places(tables, where, before=found[-1][1], limit=1)))
+        return bool(read_places(connection, places(tables, where, after=found[0][1], limit=1)))
+    return bool(read_places(connection, places(tables, where, before=found[-1][1], limit=1)))
 
 
-def _read_places(connection: Connection, query: Select[Any]) -> list[tuple[str, Position]]:
+def read_places(connection: Connection, query: Select[Any]) -> list[tuple[str, Position]]:
+    """Table key and position of each row."""
     return [(row.table_key, Position(row.audit_transaction_id, row.audit_id)) for row in connection.execute(query)]
 
 
@@ -155,7 +156,7 @@ def read_changes(source: Source, metadata: MetaData, query: Select[Any]) -> list
     .. versionadded:: 0.1
     """
     connection = connection_of(source)
-    return load(connection, read_recorded_tables(connection, metadata), _read_places(connection, query))
+    return load(connection, read_recorded_tables(connection, metadata), read_places(connection, query))
 
 
 def load(

@@ -1,0 +1,135 @@
+"""The changes of a record together with those of its children."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Column, ColumnElement, FromClause, Select, Table
+from sqlalchemy.orm import Mapper
+
+from ..errors import AuditConfigError
+from .changes import Changes
+from .filter import ChangeFilter
+from .key import key_of
+from .position import Position
+from .recorded import RecordedTable, find_audited, recorded_table
+from .timeline import order_places, record_places, select_places
+
+#: Pairs of columns: of the table that a relationship leads from, and of that which it leads to.
+_Pairs = list[tuple[ColumnElement[Any], ColumnElement[Any]]]
+
+
+@dataclass(frozen=True)
+class _Members:
+    """Records whose children are wanted.
+
+    :ivar images: what they ever were.
+    :ivar key: of the one record, at the beginning of a path: its history may not go back to where the children's does.
+    """
+
+    images: FromClause
+    key: Mapping[str, Any] = field(default_factory=dict)
+
+    def own(self, images: FromClause, pairs: _Pairs) -> ColumnElement[bool]:
+        """Whether ``images`` belong to one of them."""
+        ours, theirs = ([_name(column) for column in side] for side in zip(*pairs, strict=True))
+        if set(ours) <= self.key.keys():
+            return sa.and_(*(images.c[b] == self.key[a] for a, b in zip(ours, theirs, strict=True)))
+        values = sa.select(*(self.images.c[name] for name in ours)).distinct()
+        return sa.tuple_(*(images.c[name] for name in theirs)).in_(values)
+
+
+def _name(column: ColumnElement[Any]) -> str:
+    if not isinstance(column, Column):
+        raise AuditConfigError(
+            f"a relationship is joined by {column}, which is no column; its history cannot be followed"
+        )
+    return column.name
+
+
+def family(
+    entity: object,
+    key: object = None,
+    *,
+    relationships: Collection[str],
+    before: Position | None = None,
+    after: Position | None = None,
+    limit: int | None = None,
+) -> Select[Any]:
+    """As :func:`timeline`, with the changes of those that belonged to the record when they were made.
+
+    A child that is moved to another parent shows the move on both sides. A many-to-many relationship gives the changes
+    of its association table. The children are found in their audit tables by the column that refers to the parent: on
+    a long history give the audit table an index on it.
+
+    :param entity: a mapped class, or the instance itself.
+    :param relationships: names of relationships, ``"lines"``, and of theirs, ``"lines.product"``.
+    :raises AuditConfigError: as :func:`timeline`; there is no such relationship, or its table is not audited.
+
+    .. versionadded:: 0.1
+    """
+    mapper = _mapper_of(entity)
+    recorded = recorded_table(entity)
+    values = key_of(find_audited(entity), entity if key is None else key)
+    members = _Members(_images(recorded, ChangeFilter(key=values)), values)
+    parts = [record_places(recorded, values).subquery().select()]
+    for path in sorted(set(relationships)):
+        parts.append(_places_of_children(mapper, members, path))
+    return order_places(sa.union(*parts), before, after, limit)
+
+
+def _mapper_of(entity: object) -> Mapper[Any]:
+    mapper = getattr(sa.inspect(entity, raiseerr=False), "mapper", None)
+    if not isinstance(mapper, Mapper):
+        raise AuditConfigError(f"{entity!r} has no relationships: give a mapped class or an instance of one")
+    return mapper
+
+
+def _images(recorded: RecordedTable, where: ChangeFilter) -> FromClause:
+    changes = Changes(recorded)
+    images = where.apply(sa.select(changes.new).select_from(changes.new), changes)
+    return images.subquery("members")
+
+
+def _places_of_children(mapper: Mapper[Any], members: _Members, path: str) -> Select[Any]:
+    """Follow one path; only the changes at its end are wanted."""
+    name, _, rest = path.partition(".")
+    relationship = mapper.relationships.get(name)
+    if relationship is None:
+        known = ", ".join(mapper.relationships.keys()) or "none"
+        raise AuditConfigError(f"{mapper.class_.__name__} has no relationship {name!r}; there are: {known}")
+    if relationship.secondary is None:
+        pairs, table = list(relationship.local_remote_pairs), relationship.mapper.local_table
+    else:
+        pairs, table = list(relationship.synchronize_pairs), relationship.secondary
+        if rest:
+            raise AuditConfigError(f"{path!r} goes on behind the many-to-many relationship {name!r}, which ends a path")
+    if not isinstance(table, Table):
+        raise AuditConfigError(f"{name!r} of {mapper.class_.__name__} does not lead to a table")
+    children = recorded_table(table)
+    if rest:
+        images = children.history().alias()
+        further = sa.select(images).where(members.own(images, pairs)).subquery("members")
+        return _places_of_children(relationship.mapper, _Members(further), rest)
+    return sa.union(*_belonging(children, members, pairs)).subquery().select()
+
+
+def _belonging(children: RecordedTable, members: _Members, pairs: _Pairs) -> Iterator[Select[Any]]:
+    """What was changed while it belonged to the record, and the next change of each: it may be the one that left."""
+    images, following = children.history().alias("images"), children.history().alias("following")
+    belongs = members.own(images, pairs)
+    yield select_places(children, images).where(belongs)
+    if children.key_names:
+        same_key = [following.c[name] == images.c[name] for name in children.key_names]
+        next_ = (
+            sa.select(following)
+            .where(*same_key, following.c.audit_id > images.c.audit_id)
+            .order_by(following.c.audit_id)
+            .limit(1)
+            .lateral("next")
+        )
+        # A deleted child that comes back under another parent was not moved.
+        yield select_places(children, images, next_).where(belongs, images.c.audit_operation != "D")
