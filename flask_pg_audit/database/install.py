@@ -171,9 +171,12 @@ def _apply(metadata: MetaData, connection: Connection, make_plan: _MakePlan, pat
     todo = make_plan(declared, installed)
     if todo.fatal:
         raise AuditInstallError("\n".join(map(str, todo.fatal)))
-    if patience is not None and todo.actions:
-        patience.limit(connection)
-    for statement in (*todo.locks, *todo.statements):
+    statements = todo.statements
+    if patience is None:
+        statements = (*todo.locks, *statements)
+    elif todo.actions:
+        patience.acquire(connection, todo.locks)
+    for statement in statements:
         # Without parameters nothing reads % or : in a function's body (trap T9).
         connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
     return todo

@@ -56,7 +56,7 @@ bind_option = click.option(
 
 _LOCK_TIMEOUT_OPTION = click.option(
     "--lock-timeout",
-    type=click.FloatRange(min=0),
+    type=click.FloatRange(min=0, max=86_400),
     default=LOCK_TIMEOUT,
     show_default=True,
     metavar="SECONDS",
