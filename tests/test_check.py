@@ -14,8 +14,10 @@ from sqlalchemy import Column, Engine, ForeignKey, Integer, MetaData, Text, crea
 from flask_pg_audit import install_audit_triggers
 from flask_pg_audit.database.check import WHY, check
 from flask_pg_audit.database.function import digest
+from flask_pg_audit.database.status import read_status
 from tests.blog import Blog, blog
 from tests.capture import audited_table, column, install, recorded, role, rows, run
+from tests.classic import classic
 from tests.server import Database
 
 ROW_FUNCTION = "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'"
@@ -492,3 +494,81 @@ def test_the_command_is_a_gate(site: Blog) -> None:
 def damage(site: Blog, statement: str) -> None:
     with site.app.app_context():
         run(site.db.engine, statement)
+
+
+# Attackers
+
+#: A better match for an operator or a function than PostgreSQL's own, which would need a cast.
+PLANTED = [
+    "CREATE FUNCTION struck(int2vector, int2vector) RETURNS bool LANGUAGE plpgsql AS 'BEGIN RAISE ''struck''; END'",
+    "CREATE FUNCTION struck(oid, regclass) RETURNS bool LANGUAGE plpgsql AS 'BEGIN RAISE ''struck''; END'",
+    "CREATE FUNCTION struck(oid, int4) RETURNS bool LANGUAGE plpgsql AS 'BEGIN RAISE ''struck''; END'",
+    "CREATE FUNCTION struck(name, varchar) RETURNS bool LANGUAGE plpgsql AS 'BEGIN RAISE ''struck''; END'",
+    "CREATE OPERATOR <> (FUNCTION = struck, LEFTARG = int2vector, RIGHTARG = int2vector)",
+    "CREATE OPERATOR = (FUNCTION = struck, LEFTARG = oid, RIGHTARG = regclass)",
+    "CREATE OPERATOR = (FUNCTION = struck, LEFTARG = oid, RIGHTARG = int4)",
+    "CREATE OPERATOR = (FUNCTION = struck, LEFTARG = name, RIGHTARG = varchar)",
+    "CREATE FUNCTION pg_total_relation_size(oid) RETURNS int8 LANGUAGE plpgsql AS 'BEGIN RAISE ''struck''; END'",
+    "CREATE FUNCTION pg_relation_size(oid) RETURNS int8 LANGUAGE plpgsql AS 'BEGIN RAISE ''struck''; END'",
+]
+
+
+@pytest.mark.parametrize("driver", ["psycopg2", "psycopg"])
+def test_who_looks_runs_nothing_that_others_planted(engine: Engine, database: Database, driver: str) -> None:
+    """Whoever may create objects in the first schema of the path could else run code as the superuser who checks."""
+    looks = create_engine(database.url(driver))
+    for metadata in (item(), partitioned()):
+        run(engine, "DROP SCHEMA public CASCADE", "CREATE SCHEMA public", *PLANTED)
+        install(looks, metadata)
+        assert lines(looks, metadata) == []
+        assert [status.state for status in read_status(metadata, looks)] == ["installed"]
+    run(engine, "DROP SCHEMA public CASCADE", "CREATE SCHEMA public", *PLANTED)
+    metadata = classic(engine)
+    install_audit_triggers(metadata, looks)
+    assert lines(looks, metadata) == []
+    looks.dispose()
+
+
+@pytest.mark.superuser
+@pytest.mark.parametrize("name", ["audit_current_transaction()", "audit_refuse_change(text, text)"])
+def test_a_shared_function_that_belongs_to_somebody_else(engine: Engine, name: str) -> None:
+    """The functions of the tables call it: what its owner makes of it would run with their owner's rights."""
+    metadata = item()
+    install(engine, metadata)
+    with role(engine, "other", "GRANT CREATE ON SCHEMA public TO {role}") as other:
+        run(engine, f"ALTER FUNCTION {name} OWNER TO {other}")
+        [(owner,)] = rows(engine, "SELECT current_user")
+        [finding] = check(metadata, engine)
+        assert str(finding).startswith(
+            f"function-owner: the function {name.partition('(')[0]} belongs to {other}, audit_transaction to {owner}; "
+            f"{other} may replace it, and it runs with the rights of others; the owner of a function decides what it "
+            "does; fix: ALTER FUNCTION public."
+        )
+        run(engine, finding.fix)
+        assert lines(engine, metadata) == []
+
+
+@pytest.mark.superuser
+def test_a_superusers_function_writes_into_somebody_elses_history(engine: Engine) -> None:
+    metadata = item()
+    with role(engine, "app", "GRANT CREATE ON SCHEMA public TO {role}") as app:
+        apps = create_engine(engine.url.set(username=app))
+        metadata.create_all(apps)
+        install_audit_triggers(metadata, engine)
+        [(superuser,)] = rows(engine, "SELECT current_user")
+        found = check(metadata, engine)
+        assert [str(finding) for finding in found] == [
+            f"audit-table-owner: {table}{name} belongs to {app}, and {superuser}, a superuser, writes it through the "
+            f"function {function}; a trigger that its owner hangs on it runs with the rights of who writes it; "
+            f"fix: ALTER TABLE public.{name} OWNER TO {superuser}"
+            for table, name, function in (
+                ("item: ", "item_audit", "public_item_audit"),
+                ("", "audit_transaction", "audit_begin_transaction"),
+            )
+        ]
+        for finding in found:
+            run(engine, finding.fix)
+        assert lines(engine, metadata) == []
+        run(apps, "INSERT INTO item VALUES (1, 'a')")
+        assert recorded(engine, "item", "audit_current_user") == [("I", app)]
+        apps.dispose()

@@ -126,7 +126,7 @@ def _schemas_of(functions: Mapping[QualifiedName, InstalledFunction]) -> Iterabl
 def _build_relation(
     rows: Iterable[tuple[Any, ...]], indexes: Iterable[tuple[Any, ...]], writers: Iterable[tuple[Any, ...]]
 ) -> InstalledRelation:
-    (kind, *_, owner, comment), *_ = rows = list(rows)
+    (kind, *_, owner, owner_is_superuser, comment), *_ = rows = list(rows)
     columns = [row[1:5] for row in rows if row[1] is not None]
     return InstalledRelation(
         kind=kind,
@@ -135,6 +135,7 @@ def _build_relation(
         virtual=frozenset(name for name, _, _, virtual in columns if virtual),
         indexes=tuple(InstalledIndex(name, tuple(names), primary) for name, names, primary in indexes),
         owner=owner,
+        owner_is_superuser=owner_is_superuser,
         comment=comment,
         writers={role: tuple(privileges) for role, privileges in writers},
     )

@@ -19,6 +19,7 @@ WHY = {
     "audit-schema-shared": "moving the numbering would stop those tables from being recorded",
     "audit-table-elsewhere": "the history would be in two places",
     "audit-table-missing": "every change of the table fails, or leaves no record",
+    "audit-table-owner": "a trigger that its owner hangs on it runs with the rights of who writes it",
     "audit-table-writable": "whoever may write history can rewrite it",
     "child-unrecorded": "changes leave no record",
     "column-absent": "every change of the table would fail",

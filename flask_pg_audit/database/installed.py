@@ -40,6 +40,7 @@ class InstalledRelation:
     virtual: frozenset[str] = frozenset()
     indexes: tuple[InstalledIndex, ...] = ()
     owner: str = ""
+    owner_is_superuser: bool = False
     comment: str | None = None
     writers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
