@@ -374,3 +374,12 @@ def test_the_command(engine: Engine, database: Database) -> None:
     ]
     with app.app_context():
         db.engine.dispose()
+
+
+def test_a_setting_that_is_declared_no_more_does_not_fail_changes(engine: Engine, metadata: MetaData) -> None:
+    """The classic library made mandatory settings NOT NULL, and nobody fills this one any more."""
+    run(engine, "ALTER TABLE bar_audr ADD COLUMN audit_reason varchar NOT NULL DEFAULT 'x'")
+    run(engine, "ALTER TABLE bar_audr ALTER COLUMN audit_reason DROP DEFAULT")
+    install_audit_triggers(metadata, engine)
+    run(engine, "INSERT INTO bar VALUES ('new')")
+    assert rows(engine, "SELECT foo, audit_reason FROM bar_audr WHERE foo = 'new'") == [("new", None)]

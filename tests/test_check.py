@@ -9,7 +9,34 @@ from importlib.resources import files
 from typing import Any
 
 import pytest
-from sqlalchemy import Column, Engine, ForeignKey, Integer, MetaData, Text, create_engine
+from sqlalchemy import (
+    CHAR,
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    Double,
+    Engine,
+    Enum,
+    Float,
+    ForeignKey,
+    Integer,
+    Interval,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    SmallInteger,
+    String,
+    Text,
+    Time,
+    Unicode,
+    Uuid,
+    create_engine,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, DOMAIN, INET, JSONB, TIME, TIMESTAMP
+from sqlalchemy.types import TypeEngine
 
 from flask_pg_audit import install_audit_triggers
 from flask_pg_audit.database.check import WHY, check
@@ -106,6 +133,15 @@ MENDED = {
         "column-type: item: column name of item_audit: is character varying(3), not text; "
         "a value that does not fit fails the change of the table; fix: flask audit install"
     ),
+    "ALTER TABLE item_audit ALTER COLUMN audit_current_user TYPE varchar(30)": (
+        "column-type: item: column audit_current_user of item_audit: is character varying(30), not character "
+        "varying(64); a value that does not fit fails the change of the table; fix: flask audit install"
+    ),
+    "ALTER TABLE item_audit ADD COLUMN extra text NOT NULL DEFAULT ''; "
+    "ALTER TABLE item_audit ALTER COLUMN extra DROP DEFAULT": (
+        "column-required: item: column extra of item_audit: is NOT NULL; "
+        "a null in it fails the change of the table; fix: flask audit install"
+    ),
     "DROP TABLE item_audit": (
         "audit-table-missing: item: table item_audit: missing; "
         "every change of the table fails, or leaves no record; fix: flask audit install"
@@ -152,6 +188,17 @@ REPORTED = {
         "a value that does not fit fails the change of the table; fix: change the history too, which rewrites it: "
         "ALTER TABLE public.item_audit ALTER COLUMN id TYPE bigint"
     ),
+    "ALTER TABLE item_audit ALTER COLUMN audit_id TYPE integer": (
+        "column-type: item: column audit_id should be bigint and is integer in its history, which may refuse changes "
+        "or alter values; a value that does not fit fails the change of the table; fix: change the history too, which "
+        "rewrites it: ALTER TABLE public.item_audit ALTER COLUMN audit_id TYPE bigint"
+    ),
+    "ALTER TABLE item_audit DROP CONSTRAINT item_audit_pkey": (
+        "index-missing: item: item_audit has no primary key, so reading is slow; reading takes time with every change "
+        "that was ever made; fix: CREATE UNIQUE INDEX CONCURRENTLY item_audit_pkey ON public.item_audit "
+        "(audit_transaction_id, audit_id), then ALTER TABLE public.item_audit ADD CONSTRAINT item_audit_pkey PRIMARY "
+        "KEY USING INDEX item_audit_pkey"
+    ),
     "DROP INDEX ix_item_audit_key": (
         "index-missing: item: item_audit has no index on (id, audit_id), so one record's history is slow to read; "
         "reading takes time with every change that was ever made; "
@@ -180,7 +227,53 @@ def test_what_somebody_has_to_decide(engine: Engine, damage: str) -> None:
     }
     fix = fixes.get(code, check(metadata, engine)[0].fix.removeprefix("change the history too, which rewrites it: "))
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.exec_driver_sql(fix)
+        for statement in fix.split(", then "):
+            connection.exec_driver_sql(statement)
+    assert lines(engine, metadata) == []
+
+
+@pytest.mark.parametrize(
+    ("type_", "damage", "expected"),
+    [
+        (String(50), "varchar(5)", "character varying(5), not character varying(50)"),
+        (Numeric(10, 2), "numeric(5,2)", "numeric(5,2), not numeric(10,2)"),
+    ],
+)
+def test_a_session_setting_whose_column_is_too_narrow(
+    engine: Engine, type_: TypeEngine[Any], damage: str, expected: str
+) -> None:
+    metadata = item(session_settings=[Column("reason", type_)])
+    install(engine, metadata)
+    assert lines(engine, metadata) == []
+    run(engine, f"ALTER TABLE item_audit ALTER COLUMN audit_reason TYPE {damage}")
+    assert lines(engine, metadata) == [
+        f"column-type: item: column audit_reason of item_audit: is {expected}; "
+        "a value that does not fit fails the change of the table; fix: flask audit install"
+    ]
+    install_audit_triggers(metadata, engine)
+    assert lines(engine, metadata) == []
+
+
+@pytest.mark.parametrize(
+    "type_",
+    [
+        String, Text, String(5), CHAR(3), Integer, BigInteger, SmallInteger, Float, Double, Numeric, Numeric(5),
+        Boolean, Date, Time, DateTime, DateTime(timezone=True), TIMESTAMP(precision=3), Interval, Uuid, JSONB, JSON,
+        INET, ARRAY(Text), LargeBinary, Enum("a", "b", name="letter"), DOMAIN("short", String(5)), Unicode(7),
+        TIME(timezone=True, precision=2),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_setting_of_any_type_is_as_declared(engine: Engine, type_: Any) -> None:
+    metadata = item(session_settings=[Column("reason", type_)])
+    install(engine, metadata)
+    assert lines(engine, metadata) == []
+
+
+def test_a_column_of_the_history_that_fills_itself_is_nobodys_trouble(engine: Engine) -> None:
+    metadata = item()
+    install(engine, metadata)
+    run(engine, "ALTER TABLE item_audit ADD COLUMN n serial, ADD COLUMN m int NOT NULL GENERATED ALWAYS AS IDENTITY")
     assert lines(engine, metadata) == []
 
 

@@ -127,12 +127,13 @@ def _build_relation(
     rows: Iterable[tuple[Any, ...]], indexes: Iterable[tuple[Any, ...]], writers: Iterable[tuple[Any, ...]]
 ) -> InstalledRelation:
     (kind, *_, owner, owner_is_superuser, comment), *_ = rows = list(rows)
-    columns = [row[1:5] for row in rows if row[1] is not None]
+    columns = [row[1:6] for row in rows if row[1] is not None]
     return InstalledRelation(
         kind=kind,
-        columns={name: type_ for name, type_, _, _ in columns},
-        required=frozenset(name for name, _, required, _ in columns if required),
-        virtual=frozenset(name for name, _, _, virtual in columns if virtual),
+        columns={name: type_ for name, type_, *_ in columns},
+        required=frozenset(name for name, _, required, *_ in columns if required),
+        filled=frozenset(name for name, _, _, filled, _ in columns if filled),
+        virtual=frozenset(name for name, *_, virtual in columns if virtual),
         indexes=tuple(InstalledIndex(name, tuple(names), primary) for name, names, primary in indexes),
         owner=owner,
         owner_is_superuser=owner_is_superuser,

@@ -24,7 +24,7 @@ WHY = {
     "child-unrecorded": "changes leave no record",
     "column-absent": "every change of the table would fail",
     "column-missing": "changes of the table fail, or leave the column out",
-    "column-required": "a null in the table fails its change",
+    "column-required": "a null in it fails the change of the table",
     "column-type": "a value that does not fit fails the change of the table",
     "column-undeclared": "changes of the column leave no record",
     "column-virtual": "the history has no value for it",

@@ -30,6 +30,7 @@ class InstalledRelation:
     """A table, sequence, view or the like and its columns: name to ``format_type`` text.
 
     :ivar required: the columns that are NOT NULL.
+    :ivar filled: those that have a default, or are generated.
     :ivar virtual: the generated columns whose values are not stored (PostgreSQL 18).
     :ivar writers: the roles but the owner that may write it, each with the privileges that allow it.
     """
@@ -37,6 +38,7 @@ class InstalledRelation:
     kind: str
     columns: Mapping[str, str] = field(default_factory=dict)
     required: frozenset[str] = frozenset()
+    filled: frozenset[str] = frozenset()
     virtual: frozenset[str] = frozenset()
     indexes: tuple[InstalledIndex, ...] = ()
     owner: str = ""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from .action import Problem
 from .adoption import is_classic, is_classic_function, is_unfinished
-from .audit_table import alter_type_sql, narrow_columns
+from .audit_table import alter_type_sql, narrow_columns, primary_key_name
 from .column_type import widens_in_place
 from .declared import Declared, DeclaredTable
 from .function import Infrastructure
@@ -67,10 +67,12 @@ def _find_column_types(table: DeclaredTable, installed: Installed) -> Iterator[P
     history = installed.relations.get(audit_table)
     for column, live, kept in narrow_columns(table, installed.relations[table.name], history):
         if not widens_in_place(kept, live):
+            is_copy = column in table.trigger.columns
+            types = f"is {live} and its history {kept}" if is_copy else f"should be {live} and is {kept} in its history"
             yield Problem(
                 "column-type",
                 table.name,
-                f"column {column} is {live} and its history {kept}, which may refuse changes or alter values",
+                f"column {column} {types}, which may refuse changes or alter values",
                 f"change the history too, which rewrites it: {alter_type_sql(audit_table, column, live)}",
             )
 
@@ -80,6 +82,7 @@ def _find_index(table: DeclaredTable, installed: Installed) -> Iterator[Problem]
     history = installed.relations.get(table.trigger.audit_table)
     if history is None or is_unfinished(history):
         return
+    yield from _find_key(table, history)
     existing = {index.columns for index in history.indexes}
     for index in table.audited.audit_table.indexes:
         columns = tuple(column.name for column in index.columns)
@@ -92,6 +95,20 @@ def _find_index(table: DeclaredTable, installed: Installed) -> Iterator[Problem]
                 f"{audit_table.display} has no index on ({names}), so one record's history is slow to read",
                 f"CREATE INDEX CONCURRENTLY {ident(str(index.name))} ON {qualified(audit_table)} ({names})",
             )
+
+
+def _find_key(table: DeclaredTable, history: InstalledRelation) -> Iterator[Problem]:
+    if is_classic(history) or any(index.primary for index in history.indexes):
+        return
+    name = table.trigger.audit_table
+    key = ident(primary_key_name(table.audited.audit_table, name))
+    yield Problem(
+        "index-missing",
+        table.name,
+        f"{name.display} has no primary key, so reading is slow",
+        f"CREATE UNIQUE INDEX CONCURRENTLY {key} ON {qualified(name)} (audit_transaction_id, audit_id), "
+        f"then ALTER TABLE {qualified(name)} ADD CONSTRAINT {key} PRIMARY KEY USING INDEX {key}",
+    )
 
 
 def _find_unrecorded_tables(table: DeclaredTable, installed: Installed) -> Iterator[Problem]:
