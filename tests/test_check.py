@@ -316,6 +316,32 @@ def test_partitions_without_triggers(engine: Engine) -> None:
     assert lines(engine, metadata) == []
 
 
+def test_a_row_trigger_on_a_partition(engine: Engine) -> None:
+    metadata = partitioned()
+    metadata.create_all(engine)
+    run(engine, "CREATE TABLE item_1 PARTITION OF item FOR VALUES FROM (0) TO (10)")
+    install_audit_triggers(metadata, engine)
+    run(engine, ROW_FUNCTION, "CREATE TRIGGER t AFTER INSERT ON item_1 FOR EACH ROW EXECUTE FUNCTION f()")
+    assert lines(engine, metadata) == [
+        "row-trigger: item: has the row-level trigger t on item_1; if that writes to this table, its changes are "
+        "recorded before the change that fired it; the newest record of a row may not be its newest state; "
+        'fix: set level="row"'
+    ]
+
+
+def test_a_child_that_is_audited_itself_is_recorded(engine: Engine) -> None:
+    """The fix that ``child-unrecorded`` offers."""
+    metadata = item()
+    install(engine, metadata)
+    run(engine, "CREATE TABLE child (PRIMARY KEY (id)) INHERITS (item)")
+    assert [finding.code for finding in check(metadata, engine)] == ["child-unrecorded"]
+    audited_table(metadata, "child", Column("id", Integer, primary_key=True), column("name", Text))
+    install_audit_triggers(metadata, engine)
+    assert lines(engine, metadata) == []
+    run(engine, "INSERT INTO child VALUES (1, 'a')")
+    assert recorded(engine, "child", "name") == [("I", "a")]
+
+
 def test_a_foreign_partition(engine: Engine) -> None:
     metadata = partitioned()
     install(engine, metadata)

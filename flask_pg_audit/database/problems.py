@@ -11,6 +11,7 @@ from .column_type import widens_in_place
 from .declared import Declared, DeclaredTable
 from .function import Infrastructure
 from .installed import Installed, InstalledRelation
+from .name import QualifiedName
 from .render import ident, qualified
 from .trigger import AuditTrigger
 
@@ -23,7 +24,7 @@ def find_problems(table: DeclaredTable, declared: Declared, installed: Installed
         yield from _find_unrecorded_columns(table, relation)
         yield from _find_column_types(table, installed)
         yield from _find_index(table, installed)
-        yield from _find_unrecorded_tables(table, installed)
+        yield from _find_unrecorded_tables(table, declared, installed)
         yield from _find_foreign_objects(table.trigger, installed)
         yield from _find_row_triggers(table.trigger, installed)
         yield from _find_split_history(table, declared, installed)
@@ -111,8 +112,9 @@ def _find_key(table: DeclaredTable, history: InstalledRelation) -> Iterator[Prob
     )
 
 
-def _find_unrecorded_tables(table: DeclaredTable, installed: Installed) -> Iterator[Problem]:
-    children = installed.children.get(table.name, ())
+def _find_unrecorded_tables(table: DeclaredTable, declared: Declared, installed: Installed) -> Iterator[Problem]:
+    audited = {other.name for other in declared.tables}
+    children = [child for child in installed.children.get(table.name, ()) if child not in audited]
     if children:
         yield Problem(
             "child-unrecorded",
@@ -184,18 +186,14 @@ def _taken_shared_names(shared: Infrastructure, installed: Installed) -> Iterato
 
 def _find_row_triggers(trigger: AuditTrigger, installed: Installed) -> Iterator[Problem]:
     """Trap T2: rows that another AFTER ROW trigger writes are recorded before the statement that fired it."""
-    others = [
-        found.definition.name
-        for found in installed.triggers.get(trigger.table, ())
-        if found.definition.is_after_row
-        and not installed.is_ours(found.definition.function)
-        and not is_classic_function(installed.functions.get(found.definition.function), trigger.audit_table)
-    ]
-    if trigger.level == "statement" and others:
+    tables = (trigger.table, *(partition.name for partition in installed.partitions.get(trigger.table, ())))
+    others = {(on, name) for on in tables for name in _others_row_triggers(trigger, on, installed)}
+    shown = [name if on == trigger.table else f"{name} on {on.display}" for on, name in sorted(others)]
+    if trigger.level == "statement" and shown:
         yield Problem(
             "row-trigger",
             trigger.table,
-            f"has the row-level trigger {', '.join(others)}; if that writes to this table, its changes are recorded "
+            f"has the row-level trigger {', '.join(shown)}; if that writes to this table, its changes are recorded "
             "before the change that fired it",
             'set level="row"',
         )
@@ -209,10 +207,21 @@ def _find_row_triggers(trigger: AuditTrigger, installed: Installed) -> Iterator[
             'set level="row"',
         )
     first = min(definition.name for definition in trigger.triggers)
-    earlier = [name for name in others if name.encode() < first.encode()]
+    earlier = sorted({name for _, name in others if name.encode() < first.encode()})
     if trigger.level == "row" and earlier:
         what = f"the trigger {', '.join(earlier)} fires before {first}"
         yield Problem("row-trigger-first", trigger.table, what, "rename it to sort behind")
+
+
+def _others_row_triggers(trigger: AuditTrigger, table: QualifiedName, installed: Installed) -> Iterator[str]:
+    """The AFTER ROW triggers on ``table`` that are not ours, those that it has from its parent not included."""
+    for found in installed.triggers.get(table, ()):
+        function = found.definition.function
+        is_known = installed.is_ours(function) or is_classic_function(
+            installed.functions.get(function), trigger.audit_table
+        )
+        if found.definition.is_after_row and not is_known:
+            yield found.definition.name
 
 
 def _find_split_history(table: DeclaredTable, declared: Declared, installed: Installed) -> Iterator[Problem]:
