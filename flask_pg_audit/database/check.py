@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from sqlalchemy import MetaData
@@ -79,14 +79,15 @@ class Finding:
         return self.code in patterns or f"{self.code}:{self.table}" in patterns
 
 
-def check(metadata: MetaData, engine: Bind) -> tuple[Finding, ...]:
+def check(metadata: MetaData, engine: Bind, beside: Collection[MetaData] = ()) -> tuple[Finding, ...]:
     """Compare the live catalog with what ``metadata`` declares; reads the catalog only, so any role will do.
 
+    :param beside: other ``MetaData`` whose tables are in the same database: what records them is not left over.
     :raises AuditConfigError: no table is audited, or ``engine`` is not for PostgreSQL.
 
     .. versionadded:: 0.1
     """
-    declared, installed, plan = plan_installation(metadata, engine)
+    declared, installed, plan = plan_installation(metadata, engine, beside=beside)
     weaknesses = tuple(find_weaknesses(declared, installed))
     return tuple(_find(Plan(plan.actions, (*plan.problems, *weaknesses))))
 
