@@ -15,6 +15,7 @@ _INSTALL = "flask audit install"
 
 #: Why each finding matters, by its code; the documentation lists the same.
 WHY = {
+    "adoption-blocked": "rows from before cannot get their place in the order of changes",
     "adoption-unfinished": "rows from before have no place in the order of changes yet",
     "audit-schema-shared": "moving the numbering would stop those tables from being recorded",
     "audit-table-elsewhere": "the history would be in two places",

@@ -88,9 +88,10 @@ def install_audit_triggers(
     with _connection(engine) as connection, _readable_errors():
         _refuse_autocommit(connection)
         _check_time_zone(connection, time_zone)
-        _finish_adoption(metadata, connection, patience, progress)  # what an earlier run left to do
+        is_own = connection is not engine
+        _finish_adoption(metadata, connection, is_own, patience, progress)  # what an earlier run left to do
         done = _run(metadata, connection, make_plan, patience, beside)
-        _finish_adoption(metadata, connection, patience, progress)
+        _finish_adoption(metadata, connection, is_own, patience, progress)
         return done
 
 
@@ -205,7 +206,9 @@ def _check_time_zone(connection: Connection, time_zone: str | None) -> None:
             raise AuditInstallError(f"PostgreSQL knows no time zone {time_zone!r}; give a name such as Europe/Rome")
 
 
-def _finish_adoption(metadata: MetaData, connection: Connection, patience: Patience, progress: Progress | None) -> None:
+def _finish_adoption(
+    metadata: MetaData, connection: Connection, is_own: bool, patience: Patience, progress: Progress | None
+) -> None:
     if connection.in_transaction():
         Adoption(connection, *_read(metadata, connection), patience).run(progress)
         return
@@ -213,6 +216,8 @@ def _finish_adoption(metadata: MetaData, connection: Connection, patience: Patie
         declared, installed = _read(metadata, connection)
     if not is_unfinished_anywhere(declared, installed):
         return
+    if is_own and not connection.connection.is_detached:
+        connection.detach()  # two more are needed meanwhile, and the pool may have room for one only
     with one_at_a_time(connection.engine):
         with connection.begin():
             declared, installed = _read(metadata, connection)

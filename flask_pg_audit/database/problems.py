@@ -26,6 +26,7 @@ def find_problems(table: DeclaredTable, declared: Declared, installed: Installed
         yield from _find_index(table, installed)
         yield from _find_unrecorded_tables(table, declared, installed)
         yield from _find_foreign_objects(table.trigger, installed)
+        yield from _find_own_key(table, installed)
         yield from _find_row_triggers(table.trigger, installed)
         yield from _find_split_history(table, declared, installed)
 
@@ -143,6 +144,23 @@ def _find_foreign_objects(trigger: AuditTrigger, installed: Installed) -> Iterat
     if not is_classic(history) and _is_foreign(history, {"audit_transaction_id", "audit_id"}):
         what = f"table called {trigger.audit_table.display}, which is no audit table"
         yield _taken(trigger, what, 'set a naming convention for "audit.table" or another "schema_name"')
+
+
+def _find_own_key(table: DeclaredTable, installed: Installed) -> Iterator[Problem]:
+    """A key that somebody gave to an audit table of the classic library, which made none."""
+    name = table.trigger.audit_table
+    history = installed.relations.get(name)
+    if history is None or not (is_classic(history) or is_unfinished(history)):
+        return
+    for index in history.indexes:
+        if index.primary and index.columns != ("audit_transaction_id", "audit_id"):
+            yield Problem(
+                "adoption-blocked",
+                table.name,
+                f"its history {name.display} has a primary key of its own",
+                f"ALTER TABLE {qualified(name)} DROP CONSTRAINT {ident(index.name)}, and the ids become the key",
+                fatal=True,
+            )
 
 
 def _taken(trigger: AuditTrigger, what: str, fix: str) -> Problem:
