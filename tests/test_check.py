@@ -42,6 +42,7 @@ from flask_pg_audit import install_audit_triggers
 from flask_pg_audit.database.check import WHY, check
 from flask_pg_audit.database.function import digest
 from flask_pg_audit.database.status import read_status
+from flask_pg_audit.declare.registry import set_audit_schema
 from tests.blog import Blog, blog
 from tests.capture import audited_table, column, install, recorded, role, rows, run
 from tests.classic import classic
@@ -275,6 +276,71 @@ def test_a_column_of_the_history_that_fills_itself_is_nobodys_trouble(engine: En
     install(engine, metadata)
     run(engine, "ALTER TABLE item_audit ADD COLUMN n serial, ADD COLUMN m int NOT NULL GENERATED ALWAYS AS IDENTITY")
     assert lines(engine, metadata) == []
+
+
+def test_a_schema_that_is_gone(engine: Engine) -> None:
+    metadata = item(schema_name="history")
+    run(engine, "CREATE SCHEMA history")
+    install(engine, metadata)
+    run(engine, "DROP SCHEMA history CASCADE")
+    assert lines(engine, metadata) == [
+        "schema-missing: schema history: missing; auditing is not installed; fix: flask audit install",
+        "audit-table-missing: item: table history.item_audit: missing; every change of the table fails, or leaves no "
+        "record; fix: flask audit install",
+    ]
+    install_audit_triggers(metadata, engine)
+    assert lines(engine, metadata) == []
+
+
+def test_the_enum_type_of_a_setting_is_gone(engine: Engine) -> None:
+    metadata = item(session_settings=[Column("reason", Enum("a", "b", name="reason_type"))])
+    install(engine, metadata)
+    run(engine, "DROP TYPE reason_type CASCADE")
+    assert lines(engine, metadata) == [
+        "type-missing: item: type reason_type: session setting; the setting has nowhere to be kept; "
+        "fix: flask audit install",
+        "column-missing: item: column audit_reason to item_audit: session setting; changes of the table fail, or leave "
+        "the column out; fix: flask audit install",
+    ]
+    install_audit_triggers(metadata, engine)
+    assert lines(engine, metadata) == []
+
+
+TAKEN = {
+    "CREATE OR REPLACE FUNCTION public_item_audit() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; "
+    "COMMENT ON FUNCTION public_item_audit() IS NULL": (
+        "name-taken: item: there is another function called public_item_audit; auditing cannot be installed; "
+        'fix: set a naming convention for "audit.function"'
+    ),
+    "DROP TABLE item_audit; CREATE VIEW item_audit AS SELECT 1 AS audit_id": (
+        "name-taken: item: there is another table called item_audit, which is no audit table; auditing cannot be "
+        'installed; fix: set a naming convention for "audit.table" or another "schema_name"'
+    ),
+    "DROP TABLE audit_transaction; CREATE TABLE audit_transaction (id int)": (
+        "name-taken: the name of the table audit_transaction is taken by something that flask_pg_audit did not make; "
+        "auditing cannot be installed; fix: rename that, or give auditing a schema of its own with AUDIT_SCHEMA"
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", TAKEN)
+def test_a_name_that_is_taken(engine: Engine, damage: str) -> None:
+    metadata = item()
+    install(engine, metadata)
+    run(engine, damage)
+    assert lines(engine, metadata)[0] == TAKEN[damage]
+
+
+def test_an_audit_schema_that_serves_others_too(engine: Engine) -> None:
+    install(engine, item())
+    install(engine, unaudited())
+    moved = item()
+    set_audit_schema(moved, "audit")
+    assert lines(engine, moved)[0] == (
+        "audit-schema-shared: AUDIT_SCHEMA is audit now, but audit_transaction also serves tables that this "
+        "application does not audit: order; moving the numbering would stop those tables from being recorded; "
+        "fix: set AUDIT_SCHEMA back to 'public', or stop auditing those tables first"
+    )
 
 
 def test_an_outdated_template(engine: Engine) -> None:
@@ -605,7 +671,7 @@ def test_the_command_is_a_gate(site: Blog) -> None:
     assert runner.invoke(args=["audit", "check", "--ignore", "trigger-disabled:user"]).exit_code == 1
     wrong = runner.invoke(args=["audit", "check", "--ignore", "triger-disabled"])
     assert wrong.exit_code == 2
-    assert "there is no finding 'triger-disabled'; there are: adoption-unfinished," in wrong.output
+    assert "there is no finding 'triger-disabled'; there are: adoption-blocked," in wrong.output
     runner.invoke(args=["audit", "install"])
     assert runner.invoke(args=["audit", "check"]).exit_code == 0
 

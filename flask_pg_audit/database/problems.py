@@ -22,8 +22,9 @@ def find_problems(table: DeclaredTable, declared: Declared, installed: Installed
     relation = installed.relations.get(table.name)
     if relation is not None and relation.is_table:
         yield from _find_unrecorded_columns(table, relation)
-        yield from _find_column_types(table, installed)
-        yield from _find_index(table, installed)
+        if not _is_something_else(installed.relations.get(table.trigger.audit_table)):
+            yield from _find_column_types(table, installed)
+            yield from _find_index(table, installed)
         yield from _find_unrecorded_tables(table, declared, installed)
         yield from _find_foreign_objects(table.trigger, installed)
         yield from _find_own_key(table, installed)
@@ -141,7 +142,7 @@ def _find_foreign_objects(trigger: AuditTrigger, installed: Installed) -> Iterat
     for name in _foreign_triggers(trigger, installed):
         yield _taken(trigger, f"trigger called {name}", 'set a naming convention for "audit.trigger"')
     history = installed.relations.get(trigger.audit_table)
-    if not is_classic(history) and _is_foreign(history, {"audit_transaction_id", "audit_id"}):
+    if _is_something_else(history):
         what = f"table called {trigger.audit_table.display}, which is no audit table"
         yield _taken(trigger, what, 'set a naming convention for "audit.table" or another "schema_name"')
 
@@ -161,6 +162,11 @@ def _find_own_key(table: DeclaredTable, installed: Installed) -> Iterator[Proble
                 f"ALTER TABLE {qualified(name)} DROP CONSTRAINT {ident(index.name)}, and the ids become the key",
                 fatal=True,
             )
+
+
+def _is_something_else(history: InstalledRelation | None) -> bool:
+    """Whether the audit table's name is taken."""
+    return not is_classic(history) and _is_foreign(history, {"audit_transaction_id", "audit_id"})
 
 
 def _taken(trigger: AuditTrigger, what: str, fix: str) -> Problem:
