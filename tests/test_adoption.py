@@ -18,7 +18,8 @@ from sqlalchemy import Column, Engine, Integer, MetaData, String, create_engine,
 from flask_pg_audit import AuditInstallError, FlaskAudit, audited, install_audit_triggers, set_session_vars
 from flask_pg_audit.database import adopt
 from flask_pg_audit.database.check import check
-from tests.capture import audited_table, execute, rows, run
+from flask_pg_audit.database.install import plan_installation
+from tests.capture import audited_table, execute, install, rows, run
 from tests.catalog import of_kinds, read_catalog
 from tests.classic import classic, models
 from tests.server import Database
@@ -238,7 +239,6 @@ def test_an_index_that_was_left_half_built_is_built_again(engine: Engine, metada
 
 
 def run_plan_only(metadata: MetaData, connection: Any) -> None:
-    from flask_pg_audit.database.install import plan_installation
 
     plan = plan_installation(metadata, connection)[2]
     for statement in (*plan.locks, *plan.statements):
@@ -374,3 +374,93 @@ def test_the_command(engine: Engine, database: Database) -> None:
     ]
     with app.app_context():
         db.engine.dispose()
+
+
+def test_a_setting_that_is_declared_no_more_does_not_fail_changes(engine: Engine, metadata: MetaData) -> None:
+    """The classic library made mandatory settings NOT NULL, and nobody fills this one any more."""
+    run(engine, "ALTER TABLE bar_audr ADD COLUMN audit_reason varchar NOT NULL DEFAULT 'x'")
+    run(engine, "ALTER TABLE bar_audr ALTER COLUMN audit_reason DROP DEFAULT")
+    install_audit_triggers(metadata, engine)
+    run(engine, "INSERT INTO bar VALUES ('new')")
+    assert rows(engine, "SELECT foo, audit_reason FROM bar_audr WHERE foo = 'new'") == [("new", None)]
+
+
+def test_a_pool_of_one_connection_will_do(database: Database, metadata: MetaData) -> None:
+    engine = create_engine(database.url(), pool_size=1, max_overflow=0, pool_timeout=1)
+    install_audit_triggers(metadata, engine)
+    assert check(metadata, engine) == ()
+    engine.dispose()
+
+
+def test_a_limit_for_idle_transactions_does_not_end_it(engine: Engine, database: Database) -> None:
+    """The transaction that keeps other runs out does nothing else meanwhile."""
+    metadata = classic(engine)
+    run(engine, "INSERT INTO bar_audr SELECT 'I', '2024-01-01', 'me', i FROM generate_series(1, 60000) AS i")
+    arguments = {"options": "-c idle_in_transaction_session_timeout=400"}
+    limited = create_engine(database.url(), connect_args=arguments)
+    install_audit_triggers(metadata, limited)
+    assert check(metadata, limited) == ()
+    limited.dispose()
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (
+            "ALTER TABLE bar_audr ADD COLUMN n serial PRIMARY KEY",
+            "bar: its history bar_audr has a primary key of its own; "
+            "ALTER TABLE public.bar_audr DROP CONSTRAINT bar_audr_pkey, and the ids become the key",
+        ),
+        (
+            "CREATE VIEW v AS SELECT audit_operation_timestamp FROM bar_audr",
+            "PostgreSQL refused: cannot alter type of a column used by a view or rule",
+        ),
+    ],
+)
+def test_what_would_stop_it_stops_it_before_anything_is_changed(
+    engine: Engine, metadata: MetaData, made: str, message: str
+) -> None:
+    run(engine, made)
+    before = read_catalog(engine)
+    with pytest.raises(AuditInstallError) as error:
+        install_audit_triggers(metadata, engine)
+    assert str(error.value).startswith(message)
+    assert read_catalog(engine) == before
+
+
+def test_a_key_of_its_own_is_found(engine: Engine, metadata: MetaData) -> None:
+    run(engine, "ALTER TABLE bar_audr ADD COLUMN n serial PRIMARY KEY")
+    assert str(check(metadata, engine)[0]) == (
+        "adoption-blocked: bar: its history bar_audr has a primary key of its own; rows from before cannot get their "
+        "place in the order of changes; fix: ALTER TABLE public.bar_audr DROP CONSTRAINT bar_audr_pkey, and the ids "
+        "become the key"
+    )
+    run(engine, "ALTER TABLE bar_audr DROP CONSTRAINT bar_audr_pkey")
+    install_audit_triggers(metadata, engine)
+    assert check(metadata, engine) == ()
+
+
+def test_a_history_whose_rows_have_no_ids_yet_is_found(engine: Engine, metadata: MetaData) -> None:
+    with engine.begin() as connection:
+        todo = plan_installation(metadata, connection)[2]
+        for statement in (*todo.locks, *todo.statements):
+            execute(connection, statement)
+    assert [str(finding) for finding in check(metadata, engine)] == [
+        f"adoption-unfinished: {name}: the rows of {name}_audr: classic library; rows from before have no place in the "
+        "order of changes yet; fix: flask audit install"
+        for name in ("bar", "foo")
+    ]
+
+
+def test_other_tables_take_numbers_while_the_block_is_reserved(engine: Engine, metadata: MetaData) -> None:
+    """Cure: some numbers are left out between those that are in use and the block."""
+    other = MetaData()
+    audited_table(other, "other", Column("id", Integer, primary_key=True))
+    install(engine, other)
+    run(engine, "INSERT INTO other VALUES (1)")
+    [(last,)] = rows(engine, "SELECT last_value FROM audit_id_seq")
+    install_audit_triggers(metadata, engine)
+    [(lowest,)] = rows(
+        engine, "SELECT least((SELECT min(audit_id) FROM bar_audr), (SELECT min(audit_id) FROM foo_audr))"
+    )
+    assert lowest > last + 1000

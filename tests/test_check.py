@@ -9,13 +9,43 @@ from importlib.resources import files
 from typing import Any
 
 import pytest
-from sqlalchemy import Column, Engine, ForeignKey, Integer, MetaData, Text, create_engine
+from sqlalchemy import (
+    CHAR,
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    Double,
+    Engine,
+    Enum,
+    Float,
+    ForeignKey,
+    Integer,
+    Interval,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    SmallInteger,
+    String,
+    Text,
+    Time,
+    Unicode,
+    Uuid,
+    create_engine,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, DOMAIN, INET, JSONB, TIME, TIMESTAMP
+from sqlalchemy.types import TypeEngine
 
 from flask_pg_audit import install_audit_triggers
 from flask_pg_audit.database.check import WHY, check
 from flask_pg_audit.database.function import digest
+from flask_pg_audit.database.status import read_status
+from flask_pg_audit.declare.registry import set_audit_schema
 from tests.blog import Blog, blog
 from tests.capture import audited_table, column, install, recorded, role, rows, run
+from tests.classic import classic
 from tests.server import Database
 
 ROW_FUNCTION = "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'"
@@ -104,6 +134,15 @@ MENDED = {
         "column-type: item: column name of item_audit: is character varying(3), not text; "
         "a value that does not fit fails the change of the table; fix: flask audit install"
     ),
+    "ALTER TABLE item_audit ALTER COLUMN audit_current_user TYPE varchar(30)": (
+        "column-type: item: column audit_current_user of item_audit: is character varying(30), not character "
+        "varying(64); a value that does not fit fails the change of the table; fix: flask audit install"
+    ),
+    "ALTER TABLE item_audit ADD COLUMN extra text NOT NULL DEFAULT ''; "
+    "ALTER TABLE item_audit ALTER COLUMN extra DROP DEFAULT": (
+        "column-required: item: column extra of item_audit: is NOT NULL; "
+        "a null in it fails the change of the table; fix: flask audit install"
+    ),
     "DROP TABLE item_audit": (
         "audit-table-missing: item: table item_audit: missing; "
         "every change of the table fails, or leaves no record; fix: flask audit install"
@@ -151,6 +190,17 @@ REPORTED = {
         "a value that does not fit fails the change of the table; fix: change the history too, which rewrites it: "
         "ALTER TABLE public.item_audit ALTER COLUMN id TYPE bigint"
     ),
+    "ALTER TABLE item_audit ALTER COLUMN audit_id TYPE integer": (
+        "column-type: item: column audit_id should be bigint and is integer in its history, which may refuse changes "
+        "or alter values; a value that does not fit fails the change of the table; fix: change the history too, which "
+        "rewrites it: ALTER TABLE public.item_audit ALTER COLUMN audit_id TYPE bigint"
+    ),
+    "ALTER TABLE item_audit DROP CONSTRAINT item_audit_pkey": (
+        "index-missing: item: item_audit has no primary key, so reading is slow; reading takes time with every change "
+        "that was ever made; fix: CREATE UNIQUE INDEX CONCURRENTLY item_audit_pkey ON public.item_audit "
+        "(audit_transaction_id, audit_id), then ALTER TABLE public.item_audit ADD CONSTRAINT item_audit_pkey PRIMARY "
+        "KEY USING INDEX item_audit_pkey"
+    ),
     "DROP INDEX ix_item_audit_key": (
         "index-missing: item: item_audit lacks the index ix_item_audit_key, so reading the history is slow; "
         "reading takes time with every change that was ever made; "
@@ -179,8 +229,119 @@ def test_what_somebody_has_to_decide(engine: Engine, damage: str) -> None:
     }
     fix = fixes.get(code, check(metadata, engine)[0].fix.removeprefix("change the history too, which rewrites it: "))
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.exec_driver_sql(fix)
+        for statement in fix.split(", then "):
+            connection.exec_driver_sql(statement)
     assert lines(engine, metadata) == []
+
+
+@pytest.mark.parametrize(
+    ("type_", "damage", "expected"),
+    [
+        (String(50), "varchar(5)", "character varying(5), not character varying(50)"),
+        (Numeric(10, 2), "numeric(5,2)", "numeric(5,2), not numeric(10,2)"),
+    ],
+)
+def test_a_session_setting_whose_column_is_too_narrow(
+    engine: Engine, type_: TypeEngine[Any], damage: str, expected: str
+) -> None:
+    metadata = item(session_settings=[Column("reason", type_)])
+    install(engine, metadata)
+    assert lines(engine, metadata) == []
+    run(engine, f"ALTER TABLE item_audit ALTER COLUMN audit_reason TYPE {damage}")
+    assert lines(engine, metadata) == [
+        f"column-type: item: column audit_reason of item_audit: is {expected}; "
+        "a value that does not fit fails the change of the table; fix: flask audit install"
+    ]
+    install_audit_triggers(metadata, engine)
+    assert lines(engine, metadata) == []
+
+
+@pytest.mark.parametrize(
+    "type_",
+    [
+        String, Text, String(5), CHAR(3), Integer, BigInteger, SmallInteger, Float, Double, Numeric, Numeric(5),
+        Boolean, Date, Time, DateTime, DateTime(timezone=True), TIMESTAMP(precision=3), Interval, Uuid, JSONB, JSON,
+        INET, ARRAY(Text), LargeBinary, Enum("a", "b", name="letter"), DOMAIN("short", String(5)), Unicode(7),
+        TIME(timezone=True, precision=2),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_setting_of_any_type_is_as_declared(engine: Engine, type_: Any) -> None:
+    metadata = item(session_settings=[Column("reason", type_)])
+    install(engine, metadata)
+    assert lines(engine, metadata) == []
+
+
+def test_a_column_of_the_history_that_fills_itself_is_nobodys_trouble(engine: Engine) -> None:
+    metadata = item()
+    install(engine, metadata)
+    run(engine, "ALTER TABLE item_audit ADD COLUMN n serial, ADD COLUMN m int NOT NULL GENERATED ALWAYS AS IDENTITY")
+    assert lines(engine, metadata) == []
+
+
+def test_a_schema_that_is_gone(engine: Engine) -> None:
+    metadata = item(schema_name="history")
+    run(engine, "CREATE SCHEMA history")
+    install(engine, metadata)
+    run(engine, "DROP SCHEMA history CASCADE")
+    assert lines(engine, metadata) == [
+        "schema-missing: schema history: missing; auditing is not installed; fix: flask audit install",
+        "audit-table-missing: item: table history.item_audit: missing; every change of the table fails, or leaves no "
+        "record; fix: flask audit install",
+    ]
+    install_audit_triggers(metadata, engine)
+    assert lines(engine, metadata) == []
+
+
+def test_the_enum_type_of_a_setting_is_gone(engine: Engine) -> None:
+    metadata = item(session_settings=[Column("reason", Enum("a", "b", name="reason_type"))])
+    install(engine, metadata)
+    run(engine, "DROP TYPE reason_type CASCADE")
+    assert lines(engine, metadata) == [
+        "type-missing: item: type reason_type: session setting; the setting has nowhere to be kept; "
+        "fix: flask audit install",
+        "column-missing: item: column audit_reason to item_audit: session setting; changes of the table fail, or leave "
+        "the column out; fix: flask audit install",
+    ]
+    install_audit_triggers(metadata, engine)
+    assert lines(engine, metadata) == []
+
+
+TAKEN = {
+    "CREATE OR REPLACE FUNCTION public_item_audit() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; "
+    "COMMENT ON FUNCTION public_item_audit() IS NULL": (
+        "name-taken: item: there is another function called public_item_audit; auditing cannot be installed; "
+        'fix: set a naming convention for "audit.function"'
+    ),
+    "DROP TABLE item_audit; CREATE VIEW item_audit AS SELECT 1 AS audit_id": (
+        "name-taken: item: there is another table called item_audit, which is no audit table; auditing cannot be "
+        'installed; fix: set a naming convention for "audit.table" or another "schema_name"'
+    ),
+    "DROP TABLE audit_transaction; CREATE TABLE audit_transaction (id int)": (
+        "name-taken: the name of the table audit_transaction is taken by something that flask_pg_audit did not make; "
+        "auditing cannot be installed; fix: rename that, or give auditing a schema of its own with AUDIT_SCHEMA"
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", TAKEN)
+def test_a_name_that_is_taken(engine: Engine, damage: str) -> None:
+    metadata = item()
+    install(engine, metadata)
+    run(engine, damage)
+    assert lines(engine, metadata)[0] == TAKEN[damage]
+
+
+def test_an_audit_schema_that_serves_others_too(engine: Engine) -> None:
+    install(engine, item())
+    install(engine, unaudited())
+    moved = item()
+    set_audit_schema(moved, "audit")
+    assert lines(engine, moved)[0] == (
+        "audit-schema-shared: AUDIT_SCHEMA is audit now, but audit_transaction also serves tables that this "
+        "application does not audit: order; moving the numbering would stop those tables from being recorded; "
+        "fix: set AUDIT_SCHEMA back to 'public', or stop auditing those tables first"
+    )
 
 
 def test_an_outdated_template(engine: Engine) -> None:
@@ -222,6 +383,32 @@ def test_partitions_without_triggers(engine: Engine) -> None:
     assert len(found) == 4
     install_audit_triggers(metadata, engine)
     assert lines(engine, metadata) == []
+
+
+def test_a_row_trigger_on_a_partition(engine: Engine) -> None:
+    metadata = partitioned()
+    metadata.create_all(engine)
+    run(engine, "CREATE TABLE item_1 PARTITION OF item FOR VALUES FROM (0) TO (10)")
+    install_audit_triggers(metadata, engine)
+    run(engine, ROW_FUNCTION, "CREATE TRIGGER t AFTER INSERT ON item_1 FOR EACH ROW EXECUTE FUNCTION f()")
+    assert lines(engine, metadata) == [
+        "row-trigger: item: has the row-level trigger t on item_1; if that writes to this table, its changes are "
+        "recorded before the change that fired it; the newest record of a row may not be its newest state; "
+        'fix: set level="row"'
+    ]
+
+
+def test_a_child_that_is_audited_itself_is_recorded(engine: Engine) -> None:
+    """The fix that ``child-unrecorded`` offers."""
+    metadata = item()
+    install(engine, metadata)
+    run(engine, "CREATE TABLE child (PRIMARY KEY (id)) INHERITS (item)")
+    assert [finding.code for finding in check(metadata, engine)] == ["child-unrecorded"]
+    audited_table(metadata, "child", Column("id", Integer, primary_key=True), column("name", Text))
+    install_audit_triggers(metadata, engine)
+    assert lines(engine, metadata) == []
+    run(engine, "INSERT INTO child VALUES (1, 'a')")
+    assert recorded(engine, "child", "name") == [("I", "a")]
 
 
 def test_a_foreign_partition(engine: Engine) -> None:
@@ -487,7 +674,7 @@ def test_the_command_is_a_gate(site: Blog) -> None:
     assert runner.invoke(args=["audit", "check", "--ignore", "trigger-disabled:user"]).exit_code == 1
     wrong = runner.invoke(args=["audit", "check", "--ignore", "triger-disabled"])
     assert wrong.exit_code == 2
-    assert "there is no finding 'triger-disabled'; there are: adoption-unfinished," in wrong.output
+    assert "there is no finding 'triger-disabled'; there are: adoption-blocked," in wrong.output
     runner.invoke(args=["audit", "install"])
     assert runner.invoke(args=["audit", "check"]).exit_code == 0
 
@@ -495,3 +682,81 @@ def test_the_command_is_a_gate(site: Blog) -> None:
 def damage(site: Blog, statement: str) -> None:
     with site.app.app_context():
         run(site.db.engine, statement)
+
+
+# Attackers
+
+#: A better match for an operator or a function than PostgreSQL's own, which would need a cast.
+PLANTED = [
+    "CREATE FUNCTION struck(int2vector, int2vector) RETURNS bool LANGUAGE plpgsql AS 'BEGIN RAISE ''struck''; END'",
+    "CREATE FUNCTION struck(oid, regclass) RETURNS bool LANGUAGE plpgsql AS 'BEGIN RAISE ''struck''; END'",
+    "CREATE FUNCTION struck(oid, int4) RETURNS bool LANGUAGE plpgsql AS 'BEGIN RAISE ''struck''; END'",
+    "CREATE FUNCTION struck(name, varchar) RETURNS bool LANGUAGE plpgsql AS 'BEGIN RAISE ''struck''; END'",
+    "CREATE OPERATOR <> (FUNCTION = struck, LEFTARG = int2vector, RIGHTARG = int2vector)",
+    "CREATE OPERATOR = (FUNCTION = struck, LEFTARG = oid, RIGHTARG = regclass)",
+    "CREATE OPERATOR = (FUNCTION = struck, LEFTARG = oid, RIGHTARG = int4)",
+    "CREATE OPERATOR = (FUNCTION = struck, LEFTARG = name, RIGHTARG = varchar)",
+    "CREATE FUNCTION pg_total_relation_size(oid) RETURNS int8 LANGUAGE plpgsql AS 'BEGIN RAISE ''struck''; END'",
+    "CREATE FUNCTION pg_relation_size(oid) RETURNS int8 LANGUAGE plpgsql AS 'BEGIN RAISE ''struck''; END'",
+]
+
+
+@pytest.mark.parametrize("driver", ["psycopg2", "psycopg"])
+def test_who_looks_runs_nothing_that_others_planted(engine: Engine, database: Database, driver: str) -> None:
+    """Whoever may create objects in the first schema of the path could else run code as the superuser who checks."""
+    looks = create_engine(database.url(driver))
+    for metadata in (item(), partitioned()):
+        run(engine, "DROP SCHEMA public CASCADE", "CREATE SCHEMA public", *PLANTED)
+        install(looks, metadata)
+        assert lines(looks, metadata) == []
+        assert [status.state for status in read_status(metadata, looks)] == ["installed"]
+    run(engine, "DROP SCHEMA public CASCADE", "CREATE SCHEMA public", *PLANTED)
+    metadata = classic(engine)
+    install_audit_triggers(metadata, looks)
+    assert lines(looks, metadata) == []
+    looks.dispose()
+
+
+@pytest.mark.superuser
+@pytest.mark.parametrize("name", ["audit_current_transaction()", "audit_refuse_change(text, text)"])
+def test_a_shared_function_that_belongs_to_somebody_else(engine: Engine, name: str) -> None:
+    """The functions of the tables call it: what its owner makes of it would run with their owner's rights."""
+    metadata = item()
+    install(engine, metadata)
+    with role(engine, "other", "GRANT CREATE ON SCHEMA public TO {role}") as other:
+        run(engine, f"ALTER FUNCTION {name} OWNER TO {other}")
+        [(owner,)] = rows(engine, "SELECT current_user")
+        [finding] = check(metadata, engine)
+        assert str(finding).startswith(
+            f"function-owner: the function {name.partition('(')[0]} belongs to {other}, audit_transaction to {owner}; "
+            f"{other} may replace it, and it runs with the rights of others; the owner of a function decides what it "
+            "does; fix: ALTER FUNCTION public."
+        )
+        run(engine, finding.fix)
+        assert lines(engine, metadata) == []
+
+
+@pytest.mark.superuser
+def test_a_superusers_function_writes_into_somebody_elses_history(engine: Engine) -> None:
+    metadata = item()
+    with role(engine, "app", "GRANT CREATE ON SCHEMA public TO {role}") as app:
+        apps = create_engine(engine.url.set(username=app))
+        metadata.create_all(apps)
+        install_audit_triggers(metadata, engine)
+        [(superuser,)] = rows(engine, "SELECT current_user")
+        found = check(metadata, engine)
+        assert [str(finding) for finding in found] == [
+            f"audit-table-owner: {table}{name} belongs to {app}, and {superuser}, a superuser, writes it through the "
+            f"function {function}; a trigger that its owner hangs on it runs with the rights of who writes it; "
+            f"fix: ALTER TABLE public.{name} OWNER TO {superuser}"
+            for table, name, function in (
+                ("item: ", "item_audit", "public_item_audit"),
+                ("", "audit_transaction", "audit_begin_transaction"),
+            )
+        ]
+        for finding in found:
+            run(engine, finding.fix)
+        assert lines(engine, metadata) == []
+        run(apps, "INSERT INTO item VALUES (1, 'a')")
+        assert recorded(engine, "item", "audit_current_user") == [("I", app)]
+        apps.dispose()

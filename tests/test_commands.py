@@ -171,3 +171,24 @@ def test_app_without_the_extension(database: Database) -> None:
 
 def test_app_without_audited_tables(database: Database) -> None:
     fails_with(run(make_app(database.url(), table=False), "install"), "no audited table is declared")
+
+
+def test_two_binds_in_one_database_are_not_each_others_leftovers(database: Database) -> None:
+    """Pruning one would end the recording of the other."""
+    db = SQLAlchemy()
+    for key, name in ((None, "here"), ("reporting", "there")):
+        columns = db.Column("id", Integer, primary_key=True)
+        db.Table(name, columns, bind_key=key, info=audited())
+    app = Flask(__name__)
+    url = database.url()
+    app.config.update(SQLALCHEMY_DATABASE_URI=url, SQLALCHEMY_BINDS={"reporting": url})
+    db.init_app(app)
+    FlaskAudit(app, db)
+    with app.app_context():
+        db.create_all()
+        assert "warning" not in run(app, "install").output
+        assert run(app, "check").output == "everything is recorded as declared\n"
+        assert run(app, "install", "--prune", "--dry-run").output == "nothing to do\n-- bind reporting\nnothing to do\n"
+        assert run(app, "install", "--prune").output == "nothing to do\n-- bind reporting\nnothing to do\n"
+        for engine in db.engines.values():
+            engine.dispose()

@@ -26,7 +26,6 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
-    text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
@@ -169,7 +168,8 @@ def test_values_have_the_types_of_their_columns(connection: Connection) -> None:
     insert, update = everything(connection, table)
     assert insert.new == values
     assert update.changed == ("colour", "raw") and update.old == values
-    for where in ({"new": {"colour": Colour.blue}}, {"old": {"raw": [True]}}, {"new": {"raw": {}}}):
+    filters: list[dict[str, Any]] = [{"new": {"colour": Colour.blue}}, {"old": {"raw": [True]}}, {"new": {"raw": {}}}]
+    for where in filters:
         assert everything(connection, table, **where) == [update]
     assert everything(connection, table, new={"price": decimal.Decimal("1.5"), "day": "2026-01-02"}) == [insert, update]
 
@@ -252,7 +252,8 @@ def test_a_timeline_has_the_truncates_that_removed_the_record(connection: Connec
 
 def test_a_transaction_in_the_order_of_its_changes(connection: Connection) -> None:
     metadata = MetaData()
-    one, two = note(metadata, "one"), note(metadata, "two")
+    one = note(metadata, "one")
+    note(metadata, "two")
     install(connection, one)
     act(connection, "INSERT INTO one VALUES (1); INSERT INTO two VALUES (1), (2); UPDATE one SET text = 'x'")
     act(connection, "INSERT INTO one VALUES (9)")
@@ -266,7 +267,6 @@ def test_a_transaction_in_the_order_of_its_changes(connection: Connection) -> No
     ]
     rest = read_transaction(connection, metadata, changes[0].transaction_id, after=changes[1].position, limit=1)
     assert rest == [changes[2]]
-    assert two is not None
 
 
 @pytest.fixture
@@ -401,7 +401,7 @@ def test_keys_that_people_type(connection: Connection) -> None:
     key = {"day": datetime.date(2026, 1, 2), "name": 'a,"b', "number": 3}
     text_ = format_key([*key.values()])
     assert text_ == '2026-01-02,"a,""b",3' and parse_key(audited_table, text_) == key
-    with pytest.raises(AuditConfigError, match="'x' is no int, as pair.number is"):
+    with pytest.raises(AuditConfigError, match="'x' is no int, as pair"):
         parse_key(audited_table, "2026-01-02,a,x")
     with pytest.raises(AuditConfigError, match='is no key of "pair", whose primary key is day, name, number'):
         parse_key(audited_table, "1,2")
@@ -495,4 +495,3 @@ def test_a_family(engine: Engine, connection: Connection) -> None:
         of(1, "line")
     with pytest.raises(AuditConfigError, match="goes on behind the many-to-many relationship 'tags'"):
         of(1, "tags.orders")
-    assert text("x") is not None

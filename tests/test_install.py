@@ -17,6 +17,7 @@ from flask_pg_audit import (
     uninstall_audit_triggers,
 )
 from flask_pg_audit.database.action import Plan
+from flask_pg_audit.database.install import uninstall_with_history
 from flask_pg_audit.declare.absence import parse_absences
 from flask_pg_audit.declare.registry import set_audit_schema
 from tests.capture import audited_table, column, execute, install, recorded, role, rows, run
@@ -187,6 +188,20 @@ def test_two_applications_in_one_database_do_not_uninstall_each_other(engine: En
     uninstall_audit_triggers(item(), engine)
     run(engine, 'INSERT INTO "order" VALUES (1)')
     assert recorded(engine, "order") == [("I",)]
+
+
+def test_dropping_one_applications_history_leaves_the_others(engine: Engine) -> None:
+    other = MetaData()
+    audited_table(other, "order", column("id", Integer, primary_key=True))
+    install(engine, item())
+    install(engine, other)
+    run(engine, 'INSERT INTO "order" VALUES (1)')
+    uninstall_with_history(item(), engine)
+    assert rows(engine, "SELECT to_regclass('item_audit')") == [(None,)]
+    run(engine, 'INSERT INTO "order" VALUES (2)')
+    assert recorded(engine, "order", "audit_id") == [("I", 1), ("I", 2)]
+    uninstall_with_history(other, engine)
+    assert rows(engine, "SELECT to_regclass('audit_transaction'), to_regclass('audit_id_seq')") == [(None, None)]
 
 
 def test_the_script_installs_the_same_and_is_idempotent(engine: Engine) -> None:

@@ -9,7 +9,7 @@ from threading import Event
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, Integer, MetaData, Text, create_engine
+from sqlalchemy import Column, Engine, Integer, MetaData, Text, create_engine
 
 from flask_pg_audit import AuditInstallError, install_audit_triggers
 from tests.capture import audited_table, column, execute, install, recorded, rows, run
@@ -164,3 +164,70 @@ def test_the_callers_own_lock_timeout_is_left_alone(engine: Engine, database: Da
         assert execute(connection, "SHOW lock_timeout").scalar() == "7s"
     with engine.connect() as connection:
         assert execute(connection, "SHOW lock_timeout").scalar() == "0"
+
+
+def two_tables(*names: str) -> MetaData:
+    metadata = MetaData()
+    for table in ("aa", "bb"):
+        columns = [column(name, Text) for name in names]
+        audited_table(metadata, table, Column("id", Integer, primary_key=True), *columns)
+    return metadata
+
+
+def wait_for_the_installation_to_wait(engine: Engine, table: str) -> None:
+    query = f"SELECT count(*) FROM pg_locks WHERE relation = '{table}'::regclass AND NOT granted"
+    while rows(engine, query) == [(0,)]:
+        pass
+
+
+@pytest.mark.superuser
+@pytest.mark.parametrize("step", ["triggers", "columns"])
+def test_who_writes_several_tables_is_not_ended_as_a_deadlock(engine: Engine, database: Database, step: str) -> None:
+    """The installation has one table and waits for the other, which somebody has who goes on to write the first.
+
+    PostgreSQL would end one of the two; this writer looks first. Cure: once it has a lock, the installation waits for
+    less than the 1 second after which anybody looks.
+    """
+    metadata, waits_for = two_tables(), "bb"
+    if step == "triggers":
+        metadata.create_all(engine)
+    else:
+        install(engine, metadata)
+        run(engine, "ALTER TABLE aa ADD COLUMN x text", "ALTER TABLE bb ADD COLUMN x text")
+        metadata, waits_for = two_tables("x"), "bb_audit"
+    writer = create_engine(database.url())
+    with ThreadPoolExecutor(1) as thread:
+        with writer.begin() as connection:
+            execute(connection, "SET LOCAL deadlock_timeout = '800ms'")
+            execute(connection, "INSERT INTO bb (id) VALUES (1)")
+            installation = thread.submit(install_audit_triggers, metadata, engine, lock_timeout=30, tries=1000)
+            wait_for_the_installation_to_wait(engine, waits_for)
+            execute(connection, "INSERT INTO aa (id) VALUES (1)")
+        assert installation.result(60).actions
+    writer.dispose()
+
+
+@pytest.mark.superuser
+def test_a_reader_that_goes_on_to_write_is_not_ended_as_a_deadlock(engine: Engine, database: Database) -> None:
+    """Moving the history needs the strongest lock; taking a weaker one first would close a circle with a reader."""
+    install(engine, item())
+    run(engine, "DROP TRIGGER public_item_audit_truncate ON item")
+    metadata = item(convention={"audit.table": "%(table_name)s_log"})
+    reader = create_engine(database.url())
+    with ThreadPoolExecutor(1) as thread:
+        with reader.begin() as connection:
+            execute(connection, "SET LOCAL deadlock_timeout = '800ms'")
+            execute(connection, "SELECT FROM item")
+            installation = thread.submit(install_audit_triggers, metadata, engine, lock_timeout=30, tries=1)
+            wait_for_the_installation_to_wait(engine, "item")
+            execute(connection, "INSERT INTO item VALUES (1)")
+        assert installation.result(60).actions
+    reader.dispose()
+    assert rows(engine, "SELECT count(*) FROM item_log") == [(1,)]
+
+
+def test_a_very_short_patience_is_not_an_endless_one(engine: Engine, database: Database) -> None:
+    metadata = item()
+    metadata.create_all(engine)
+    with busy(database), pytest.raises(AuditInstallError, match="lock timeout"):
+        install_audit_triggers(metadata, engine, lock_timeout=0.0001, tries=1)

@@ -61,3 +61,19 @@ def test_a_users_function_of_the_same_name_with_other_arguments_is_left_alone(en
     assert install_audit_triggers(item(), engine).actions == ()
     assert len(uninstall_audit_triggers(item(), engine).actions) == 8
     assert rows(engine, f"SELECT {name}(5)") == [(5,)]
+
+
+@pytest.mark.parametrize("level", ["statement", "row"])
+def test_a_users_trigger_that_mentions_this_package_is_left_alone(engine: Engine, level: str) -> None:
+    """Only the header that we write, or our comment, makes a function ours; it would be dropped as an old one."""
+    install(engine, item(level=level))
+    run(
+        engine,
+        "CREATE FUNCTION notify() RETURNS trigger LANGUAGE plpgsql AS "
+        "'BEGIN /* the rest is done by flask_pg_audit */ RETURN NULL; END'",
+        "CREATE TRIGGER zz AFTER INSERT ON item FOR EACH STATEMENT EXECUTE FUNCTION notify()",
+        "CREATE TABLE other (id int)",
+        "CREATE TRIGGER zz AFTER INSERT ON other FOR EACH STATEMENT EXECUTE FUNCTION notify()",
+    )
+    assert install_audit_triggers(item(level=level), engine, prune=True).actions == ()
+    assert rows(engine, "SELECT count(*) FROM pg_trigger WHERE tgname = 'zz'") == [(2,)]

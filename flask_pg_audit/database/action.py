@@ -37,6 +37,11 @@ class Action:
     def changes_triggers(self) -> bool:
         return self.code.startswith("trigger-") or self.code == "partition-unrecorded"
 
+    @property
+    def alters_history(self) -> bool:
+        """Whether it alters an audit table that exists and stays where it is."""
+        return self.code.startswith("column-") or self.verb == "adopt"
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -74,15 +79,25 @@ class Plan:
 
     @property
     def locks(self) -> tuple[str, ...]:
-        """The locks to take before anything else, in one order, on the tables whose triggers change.
+        """The locks to take before anything else, one by one in one order, on the tables that are there.
 
         A writer locks the table, then its audit table. An installation that began with the audit table, or that
         needed a stronger lock in its middle, could end in a deadlock, and the writer's transaction with it.
         """
+        moves = [action for action in self.actions if action.code == "audit-table-elsewhere"]
         changed = [action for action in self.actions if action.changes_triggers]
         exclusive = {name for action in changed for name in action.relations if action.verb in ("drop", "rename")}
+        exclusive |= {action.table for action in moves if action.table is not None}
         shared = {name for action in changed for name in action.relations} - exclusive
-        return (*lock_sql(exclusive, "ACCESS EXCLUSIVE"), *lock_sql(shared, "SHARE ROW EXCLUSIVE"))
+        if moves:  # they lock the audited tables as nothing else may
+            exclusive, shared = exclusive | shared, set()
+        altered = {name for action in self.actions if action.alters_history for name in action.relations}
+        altered -= {name for action in moves for name in action.relations}  # not there yet, or moved under its table
+        return (
+            *lock_sql(exclusive, "ACCESS EXCLUSIVE"),
+            *lock_sql(shared, "SHARE ROW EXCLUSIVE"),
+            *lock_sql(altered, "ACCESS EXCLUSIVE"),
+        )
 
     @property
     def fatal(self) -> tuple[Problem, ...]:
@@ -99,6 +114,5 @@ class Plan:
 
 
 def lock_sql(tables: Collection[QualifiedName], mode: str) -> tuple[str, ...]:
-    """``LOCK TABLE``, always in the order of the names; nothing for no table."""
-    names = ", ".join(qualified(name) for name in sorted(tables))
-    return (f"LOCK TABLE {names} IN {mode} MODE",) if names else ()
+    """A ``LOCK TABLE`` for each, always in the order of the names."""
+    return tuple(f"LOCK TABLE {qualified(name)} IN {mode} MODE" for name in sorted(tables))

@@ -247,9 +247,13 @@ def one_at_a_time(engine: Engine) -> Iterator[None]:
     The lock is a transaction's of its own, which does nothing else: it survives a connection pooler, and building an
     index ``CONCURRENTLY`` does not wait for it.
     """
-    with engine.connect() as connection, connection.begin():
-        # Asking again and again: who waits within a statement is waited for by CREATE INDEX CONCURRENTLY, and that
-        # would be for ever.
-        while not connection.exec_driver_sql(f"SELECT pg_catalog.pg_try_advisory_xact_lock({_LOCK})").scalar():
-            time.sleep(0.2)
-        yield
+    with engine.connect() as connection:
+        connection.detach()  # the pool may have room for one only
+        with connection.begin():
+            # It is idle for as long as the numbering takes.
+            connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+            # Asking again and again: who waits within a statement is waited for by CREATE INDEX CONCURRENTLY, and that
+            # would be for ever.
+            while not connection.exec_driver_sql(f"SELECT pg_catalog.pg_try_advisory_xact_lock({_LOCK})").scalar():
+                time.sleep(0.2)
+            yield

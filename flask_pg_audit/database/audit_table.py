@@ -16,7 +16,7 @@ from ..declare.naming import MAX_IDENTIFIER_BYTES
 from .action import Action, lock_sql
 from .adoption import is_classic
 from .column_mark import plan_marks
-from .column_type import holds, widens_in_place
+from .column_type import declared_type, holds, widens_in_place
 from .declared import Declared, DeclaredTable
 from .installed import Installed, InstalledRelation
 from .name import QualifiedName
@@ -142,7 +142,10 @@ def plan_history(
             if not (is_classic(existing) and column.primary_key):
                 yield _plan_column(column, name, audited)
         elif column.nullable and column.name in existing.required:
-            yield _plan_nullable(column, name, audited)
+            yield _plan_nullable(column.name, name, audited)
+    # Of a former declaration, or somebody's own: no function gives it a value.
+    for extra in sorted(existing.required - existing.filled - {column.name for column in table.columns}):
+        yield _plan_nullable(extra, name, audited)
 
 
 def _plan_column(column: Column[object], name: QualifiedName, audited: QualifiedName | None) -> Action:
@@ -154,10 +157,10 @@ def _plan_column(column: Column[object], name: QualifiedName, audited: Qualified
     return Action("column-missing", "add", subject, reason, (statement,), audited, relations=(name,))
 
 
-def _plan_nullable(column: Column[object], name: QualifiedName, audited: QualifiedName | None) -> Action:
+def _plan_nullable(column: str, name: QualifiedName, audited: QualifiedName | None) -> Action:
     """History takes what the table has, and nulls for a truncate."""
-    statement = f"ALTER TABLE {qualified(name)} ALTER COLUMN {ident(column.name)} DROP NOT NULL"
-    subject = f"column {column.name} of {name.display}"
+    statement = f"ALTER TABLE {qualified(name)} ALTER COLUMN {ident(column)} DROP NOT NULL"
+    subject = f"column {column} of {name.display}"
     return Action("column-required", "alter", subject, "is NOT NULL", (statement,), audited, relations=(name,))
 
 
@@ -197,12 +200,23 @@ def _plan_widening(table: DeclaredTable, existing: InstalledRelation, installed:
 def narrow_columns(
     table: DeclaredTable, live: InstalledRelation | None, kept: InstalledRelation | None
 ) -> Iterator[tuple[str, str, str]]:
-    """The columns whose history may refuse or alter values (trap T13): name, live type and type in the history."""
+    """The columns whose history may refuse or alter values (trap T13): name, wanted type and type in the history."""
     if live is None or kept is None:
         return
-    for column in table.trigger.columns:
-        if column in live.columns and column in kept.columns and not holds(kept.columns[column], live.columns[column]):
-            yield column, live.columns[column], kept.columns[column]
+    wanted = {column: live.columns[column] for column in table.trigger.columns if column in live.columns}
+    if not is_classic(kept):
+        wanted = {**dict(_own_types(table)), **wanted}
+    for column, type_ in wanted.items():
+        if column in kept.columns and not holds(kept.columns[column], type_):
+            yield column, type_, kept.columns[column]
+
+
+def _own_types(table: DeclaredTable) -> Iterator[tuple[str, str]]:
+    """The types of the columns that are no copies, as far as they can be told from the declaration."""
+    for column in table.audited.audit_table.columns:
+        type_ = declared_type(column.type.compile(dialect=DIALECT))
+        if column.name not in table.trigger.columns and type_ is not None:
+            yield column.name, type_
 
 
 def alter_type_sql(name: QualifiedName, column: str, type_: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from sqlalchemy import MetaData
@@ -16,15 +16,17 @@ _INSTALL = "flask audit install"
 
 #: Why each finding matters, by its code; the documentation lists the same.
 WHY = {
+    "adoption-blocked": "rows from before cannot get their place in the order of changes",
     "adoption-unfinished": "rows from before have no place in the order of changes yet",
     "audit-schema-shared": "moving the numbering would stop those tables from being recorded",
     "audit-table-elsewhere": "the history would be in two places",
     "audit-table-missing": "every change of the table fails, or leaves no record",
+    "audit-table-owner": "a trigger that its owner hangs on it runs with the rights of who writes it",
     "audit-table-writable": "whoever may write history can rewrite it",
     "child-unrecorded": "changes leave no record",
     "column-absent": "every change of the table would fail",
     "column-missing": "changes of the table fail, or leave the column out",
-    "column-required": "a null in the table fails its change",
+    "column-required": "a null in it fails the change of the table",
     "column-type": "a value that does not fit fails the change of the table",
     "column-undeclared": "changes of the column leave no record",
     "column-unmarked": "where there was no value, the history would say that it was null",
@@ -80,14 +82,15 @@ class Finding:
         return self.code in patterns or f"{self.code}:{self.table}" in patterns
 
 
-def check(metadata: MetaData, engine: Bind) -> tuple[Finding, ...]:
+def check(metadata: MetaData, engine: Bind, beside: Collection[MetaData] = ()) -> tuple[Finding, ...]:
     """Compare the live catalog with what ``metadata`` declares; reads the catalog only, so any role will do.
 
+    :param beside: other ``MetaData`` whose tables are in the same database: what records them is not left over.
     :raises AuditConfigError: no table is audited, or ``engine`` is not for PostgreSQL.
 
     .. versionadded:: 0.1
     """
-    declared, installed, plan = plan_installation(metadata, engine)
+    declared, installed, plan = plan_installation(metadata, engine, beside=beside)
     weaknesses = tuple(find_weaknesses(declared, installed))
     return tuple(_find(Plan(plan.actions, (*plan.problems, *weaknesses))))
 

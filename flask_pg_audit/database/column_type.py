@@ -53,6 +53,33 @@ class ColumnType(NamedTuple):
         return self.limits[0] >= other.limits[0] and self.limits[1:] == other.limits[1:]
 
 
+#: What SQLAlchemy calls otherwise than ``format_type`` does.
+_ALIASES = {"varchar": "character varying", "char": "character", "float": "double precision"}
+
+_COMPARED = (
+    *_NUMBERS, *_STRETCH_IN_PLACE, *_SAME_AS_TEXT, *_UNLIMITED_TEXT, "character", "date", "timestamp", "jsonb", "json",
+    "inet", "bytea",
+)  # fmt: skip
+
+
+def declared_type(compiled: str) -> str | None:
+    """What ``format_type`` makes of a type as SQLAlchemy writes it; ``None`` for one that is not to be compared."""
+    type_ = ColumnType.parse(compiled.lower().replace(", ", ","))
+    name = _ALIASES.get(type_.name, type_.name)
+    if name not in _COMPARED:
+        return None
+    limits = _full_limits(name, type_.limits)
+    return f"{name}{limits}{type_.rest}"
+
+
+def _full_limits(name: str, limits: tuple[int, ...]) -> str:
+    if name == "numeric" and len(limits) == 1:
+        limits = (*limits, 0)
+    elif name == "character" and not limits:
+        limits = (1,)
+    return f"({','.join(map(str, limits))})" if limits else ""
+
+
 _PLAIN_TEXT = tuple(ColumnType(name, (), "") for name in _UNLIMITED_TEXT)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -33,12 +34,14 @@ class Declared:
     """Everything that a ``MetaData`` declares.
 
     :ivar others: its tables that are neither audited nor audit tables.
+    :ivar beside: the functions of other ``MetaData`` in the same database, so of no concern here.
     """
 
     metadata: MetaData
     infrastructure: Infrastructure
     tables: tuple[DeclaredTable, ...]
     others: frozenset[QualifiedName] = frozenset()
+    beside: frozenset[QualifiedName] = frozenset()
 
     @property
     def schemas(self) -> set[str]:
@@ -108,6 +111,13 @@ def build_declared_or_empty(metadata: MetaData, default_schema: str) -> Declared
     }
     infrastructure = build_infrastructure(metadata, default_schema)
     return Declared(metadata, infrastructure, tables, frozenset(everything - audited_names))
+
+
+def names_of_functions(metadatas: Iterable[MetaData], default_schema: str) -> frozenset[QualifiedName]:
+    """The names of all functions that ``metadatas`` declare."""
+    return frozenset(
+        name for metadata in metadatas for name in build_declared_or_empty(metadata, default_schema).function_names
+    )
 
 
 def _check_names_are_distinct(tables: tuple[DeclaredTable, ...]) -> None:

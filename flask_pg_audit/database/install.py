@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from typing import overload
 
 from sqlalchemy import Connection, Engine, MetaData
@@ -13,7 +14,7 @@ from ..errors import AuditConfigError, AuditInstallError, driver_message, sqlsta
 from .action import Plan
 from .adopt import Adoption, Progress, is_unfinished_anywhere, one_at_a_time
 from .catalog import read_installed
-from .declared import Declared, build_declared
+from .declared import Declared, build_declared, names_of_functions
 from .installed import Installed
 from .patience import LOCK_NOT_AVAILABLE, LOCK_TIMEOUT, TRIES, Patience
 from .plan import assume_tables, plan
@@ -39,6 +40,7 @@ def install_audit_triggers(
     tries: int = TRIES,
     time_zone: str | None = None,
     progress: Progress | None = None,
+    beside: Collection[MetaData] = (),
 ) -> Plan: ...
 def install_audit_triggers(
     metadata: MetaData,
@@ -49,6 +51,7 @@ def install_audit_triggers(
     tries: int = TRIES,
     time_zone: str | None = None,
     progress: Progress | None = None,
+    beside: Collection[MetaData] = (),
 ) -> Plan | str:
     """Create what is missing so that every audited table of ``metadata`` records its changes.
 
@@ -66,6 +69,7 @@ def install_audit_triggers(
     :param time_zone: of the timestamps in audit tables of the classic library, for example ``Europe/Rome``; unless
         given, that of the database session.
     :param progress: is told how many of such tables' rows have got their ids, and how many were to.
+    :param beside: other ``MetaData`` whose tables are in the same database: what records them is not left over.
     :returns: the :class:`~flask_pg_audit.database.action.Plan` that was carried out; without ``engine``, the whole
         SQL script, idempotent, for tables without a schema in ``public``.
     :raises AuditConfigError: no table is audited, or ``engine`` is not for PostgreSQL.
@@ -84,9 +88,10 @@ def install_audit_triggers(
     with _connection(engine) as connection, _readable_errors():
         _refuse_autocommit(connection)
         _check_time_zone(connection, time_zone)
-        _finish_adoption(metadata, connection, patience, progress)  # what an earlier run left to do
-        done = _run(metadata, connection, make_plan, patience)
-        _finish_adoption(metadata, connection, patience, progress)
+        is_own = connection is not engine
+        _finish_adoption(metadata, connection, is_own, patience, progress)  # what an earlier run left to do
+        done = _run(metadata, connection, make_plan, patience, beside)
+        _finish_adoption(metadata, connection, is_own, patience, progress)
         return done
 
 
@@ -128,13 +133,15 @@ def uninstall_with_history(
     return _run(metadata, engine, plan_both, Patience(lock_timeout, tries))
 
 
-def plan_installation(metadata: MetaData, engine: Bind, *, prune: bool = False) -> tuple[Declared, Installed, Plan]:
+def plan_installation(
+    metadata: MetaData, engine: Bind, *, prune: bool = False, beside: Collection[MetaData] = ()
+) -> tuple[Declared, Installed, Plan]:
     """Read the catalog and return what an installation would do; changes nothing.
 
     :raises AuditConfigError: no table is audited, or ``engine`` is not for PostgreSQL.
     """
     with _connection(engine) as connection:
-        declared, installed = _read(metadata, connection)
+        declared, installed = _read(metadata, connection, beside)
         return declared, installed, plan(declared, installed, prune=prune)
 
 
@@ -151,29 +158,40 @@ def render_script(plan_: Plan) -> str:
 _MakePlan = Callable[[Declared, Installed], Plan]
 
 
-def _run(metadata: MetaData, engine: Bind, make_plan: _MakePlan, patience: Patience) -> Plan:
+def _run(
+    metadata: MetaData, engine: Bind, make_plan: _MakePlan, patience: Patience, beside: Collection[MetaData] = ()
+) -> Plan:
     with _connection(engine) as connection, _readable_errors():
         _refuse_autocommit(connection)
         if connection.in_transaction():
-            return _apply(metadata, connection, make_plan)
+            return _apply(metadata, connection, make_plan, beside)
 
         def attempt() -> Plan:
             with connection.begin():
-                return _apply(metadata, connection, make_plan, patience)
+                return _apply(metadata, connection, make_plan, beside, patience)
 
         return patience.retry(attempt)
 
 
-def _apply(metadata: MetaData, connection: Connection, make_plan: _MakePlan, patience: Patience | None = None) -> Plan:
+def _apply(
+    metadata: MetaData,
+    connection: Connection,
+    make_plan: _MakePlan,
+    beside: Collection[MetaData],
+    patience: Patience | None = None,
+) -> Plan:
     # Other installations are waited for; the time is for the tables.
     connection.exec_driver_sql(f"SELECT pg_catalog.pg_advisory_xact_lock({ADVISORY_LOCK})")
-    declared, installed = _read(metadata, connection)
+    declared, installed = _read(metadata, connection, beside)
     todo = make_plan(declared, installed)
     if todo.fatal:
         raise AuditInstallError("\n".join(map(str, todo.fatal)))
-    if patience is not None and todo.actions:
-        patience.limit(connection)
-    for statement in (*todo.locks, *todo.statements):
+    statements = todo.statements
+    if patience is None:
+        statements = (*todo.locks, *statements)
+    elif todo.actions:
+        patience.acquire(connection, todo.locks)
+    for statement in statements:
         # Without parameters nothing reads % or : in a function's body (trap T9).
         connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
     return todo
@@ -188,7 +206,9 @@ def _check_time_zone(connection: Connection, time_zone: str | None) -> None:
             raise AuditInstallError(f"PostgreSQL knows no time zone {time_zone!r}; give a name such as Europe/Rome")
 
 
-def _finish_adoption(metadata: MetaData, connection: Connection, patience: Patience, progress: Progress | None) -> None:
+def _finish_adoption(
+    metadata: MetaData, connection: Connection, is_own: bool, patience: Patience, progress: Progress | None
+) -> None:
     if connection.in_transaction():
         Adoption(connection, *_read(metadata, connection), patience).run(progress)
         return
@@ -196,6 +216,8 @@ def _finish_adoption(metadata: MetaData, connection: Connection, patience: Patie
         declared, installed = _read(metadata, connection)
     if not is_unfinished_anywhere(declared, installed):
         return
+    if is_own and not connection.connection.is_detached:
+        connection.detach()  # two more are needed meanwhile, and the pool may have room for one only
     with one_at_a_time(connection.engine):
         with connection.begin():
             declared, installed = _read(metadata, connection)
@@ -206,9 +228,9 @@ def _own_transaction(connection: Connection) -> AbstractContextManager[object]:
     return nullcontext() if connection.in_transaction() else connection.begin()
 
 
-def _read(metadata: MetaData, connection: Connection) -> tuple[Declared, Installed]:
-    schema = connection.exec_driver_sql("SELECT pg_catalog.current_schema()").scalar()
-    declared = build_declared(metadata, schema or "public")
+def _read(metadata: MetaData, connection: Connection, beside: Collection[MetaData] = ()) -> tuple[Declared, Installed]:
+    schema = connection.exec_driver_sql("SELECT pg_catalog.current_schema()").scalar() or "public"
+    declared = replace(build_declared(metadata, schema), beside=names_of_functions(beside, schema))
     names = [name.name for name in declared.function_names]
     return declared, read_installed(connection, declared.schemas, names)
 

@@ -31,9 +31,10 @@ def find_orphans(declared: Declared, installed: Installed) -> tuple[Orphan, ...]
 
 def _iter_orphans(declared: Declared, installed: Installed) -> Iterator[Orphan]:
     handled = {table.name for table in declared.tables}
+    known = declared.function_names | declared.beside
     handled |= {p.name for table in declared.tables for p in installed.partitions.get(table.name, ())}
     for name, function in sorted(installed.functions.items()):
-        if not function.is_ours or name.schema != declared.infrastructure.schema or name in declared.function_names:
+        if not function.is_ours or name.schema != declared.infrastructure.schema or name in known:
             continue
         triggers = tuple(
             (table, found)

@@ -8,13 +8,13 @@ from sqlalchemy import Table
 
 from .action import Problem
 from .adoption import is_classic, is_classic_function, is_unfinished
-from .audit_table import alter_type_sql, index_columns, index_definition, narrow_columns
+from .audit_table import alter_type_sql, index_columns, index_definition, narrow_columns, primary_key_name
 from .column_type import widens_in_place
 from .declared import Declared, DeclaredTable
 from .function import Infrastructure
 from .installed import Installed, InstalledRelation
 from .name import QualifiedName
-from .render import ident
+from .render import ident, qualified
 from .trigger import AuditTrigger
 
 
@@ -24,10 +24,12 @@ def find_problems(table: DeclaredTable, declared: Declared, installed: Installed
     relation = installed.relations.get(table.name)
     if relation is not None and relation.is_table:
         yield from _find_unrecorded_columns(table, relation)
-        yield from _find_column_types(table, installed)
-        yield from _find_index(table, installed)
-        yield from _find_unrecorded_tables(table, installed)
+        if not _is_something_else(installed.relations.get(table.trigger.audit_table)):
+            yield from _find_column_types(table, installed)
+            yield from _find_index(table, installed)
+        yield from _find_unrecorded_tables(table, declared, installed)
         yield from _find_foreign_objects(table.trigger, installed)
+        yield from _find_own_key(table, installed)
         yield from _find_row_triggers(table.trigger, installed)
         yield from _find_split_history(table, declared, installed)
 
@@ -70,17 +72,20 @@ def _find_column_types(table: DeclaredTable, installed: Installed) -> Iterator[P
     history = installed.relations.get(audit_table)
     for column, live, kept in narrow_columns(table, installed.relations[table.name], history):
         if not widens_in_place(kept, live):
+            is_copy = column in table.trigger.columns
+            types = f"is {live} and its history {kept}" if is_copy else f"should be {live} and is {kept} in its history"
             yield Problem(
                 "column-type",
                 table.name,
-                f"column {column} is {live} and its history {kept}, which may refuse changes or alter values",
+                f"column {column} {types}, which may refuse changes or alter values",
                 f"change the history too, which rewrites it: {alter_type_sql(audit_table, column, live)}",
             )
 
 
 def _find_index(table: DeclaredTable, installed: Installed) -> Iterator[Problem]:
     history = installed.relations.get(table.trigger.audit_table)
-    if not is_classic(history) and not is_unfinished(history):
+    if history is not None and not is_classic(history) and not is_unfinished(history):
+        yield from _find_key(table, history)
         yield from _find_indexes(table.audited.audit_table, table.trigger.audit_table, table.name, installed)
 
 
@@ -103,8 +108,23 @@ def _find_indexes(
             )
 
 
-def _find_unrecorded_tables(table: DeclaredTable, installed: Installed) -> Iterator[Problem]:
-    children = installed.children.get(table.name, ())
+def _find_key(table: DeclaredTable, history: InstalledRelation) -> Iterator[Problem]:
+    if is_classic(history) or any(index.primary for index in history.indexes):
+        return
+    name = table.trigger.audit_table
+    key = ident(primary_key_name(table.audited.audit_table, name))
+    yield Problem(
+        "index-missing",
+        table.name,
+        f"{name.display} has no primary key, so reading is slow",
+        f"CREATE UNIQUE INDEX CONCURRENTLY {key} ON {qualified(name)} (audit_transaction_id, audit_id), "
+        f"then ALTER TABLE {qualified(name)} ADD CONSTRAINT {key} PRIMARY KEY USING INDEX {key}",
+    )
+
+
+def _find_unrecorded_tables(table: DeclaredTable, declared: Declared, installed: Installed) -> Iterator[Problem]:
+    audited = {other.name for other in declared.tables}
+    children = [child for child in installed.children.get(table.name, ()) if child not in audited]
     if children:
         yield Problem(
             "child-unrecorded",
@@ -130,9 +150,31 @@ def _find_foreign_objects(trigger: AuditTrigger, installed: Installed) -> Iterat
     for name in _foreign_triggers(trigger, installed):
         yield _taken(trigger, f"trigger called {name}", 'set a naming convention for "audit.trigger"')
     history = installed.relations.get(trigger.audit_table)
-    if not is_classic(history) and _is_foreign(history, {"audit_transaction_id", "audit_id"}):
+    if _is_something_else(history):
         what = f"table called {trigger.audit_table.display}, which is no audit table"
         yield _taken(trigger, what, 'set a naming convention for "audit.table" or another "schema_name"')
+
+
+def _find_own_key(table: DeclaredTable, installed: Installed) -> Iterator[Problem]:
+    """A key that somebody gave to an audit table of the classic library, which made none."""
+    name = table.trigger.audit_table
+    history = installed.relations.get(name)
+    if history is None or not (is_classic(history) or is_unfinished(history)):
+        return
+    for index in history.indexes:
+        if index.primary and index.columns != ("audit_transaction_id", "audit_id"):
+            yield Problem(
+                "adoption-blocked",
+                table.name,
+                f"its history {name.display} has a primary key of its own",
+                f"ALTER TABLE {qualified(name)} DROP CONSTRAINT {ident(index.name)}, and the ids become the key",
+                fatal=True,
+            )
+
+
+def _is_something_else(history: InstalledRelation | None) -> bool:
+    """Whether the audit table's name is taken."""
+    return not is_classic(history) and _is_foreign(history, {"audit_transaction_id", "audit_id"})
 
 
 def _taken(trigger: AuditTrigger, what: str, fix: str) -> Problem:
@@ -177,18 +219,14 @@ def _taken_shared_names(shared: Infrastructure, installed: Installed) -> Iterato
 
 def _find_row_triggers(trigger: AuditTrigger, installed: Installed) -> Iterator[Problem]:
     """Trap T2: rows that another AFTER ROW trigger writes are recorded before the statement that fired it."""
-    others = [
-        found.definition.name
-        for found in installed.triggers.get(trigger.table, ())
-        if found.definition.is_after_row
-        and not installed.is_ours(found.definition.function)
-        and not is_classic_function(installed.functions.get(found.definition.function), trigger.audit_table)
-    ]
-    if trigger.level == "statement" and others:
+    tables = (trigger.table, *(partition.name for partition in installed.partitions.get(trigger.table, ())))
+    others = {(on, name) for on in tables for name in _others_row_triggers(trigger, on, installed)}
+    shown = [name if on == trigger.table else f"{name} on {on.display}" for on, name in sorted(others)]
+    if trigger.level == "statement" and shown:
         yield Problem(
             "row-trigger",
             trigger.table,
-            f"has the row-level trigger {', '.join(others)}; if that writes to this table, its changes are recorded "
+            f"has the row-level trigger {', '.join(shown)}; if that writes to this table, its changes are recorded "
             "before the change that fired it",
             'set level="row"',
         )
@@ -202,10 +240,21 @@ def _find_row_triggers(trigger: AuditTrigger, installed: Installed) -> Iterator[
             'set level="row"',
         )
     first = min(definition.name for definition in trigger.triggers)
-    earlier = [name for name in others if name.encode() < first.encode()]
+    earlier = sorted({name for _, name in others if name.encode() < first.encode()})
     if trigger.level == "row" and earlier:
         what = f"the trigger {', '.join(earlier)} fires before {first}"
         yield Problem("row-trigger-first", trigger.table, what, "rename it to sort behind")
+
+
+def _others_row_triggers(trigger: AuditTrigger, table: QualifiedName, installed: Installed) -> Iterator[str]:
+    """The AFTER ROW triggers on ``table`` that are not ours, those that it has from its parent not included."""
+    for found in installed.triggers.get(table, ()):
+        function = found.definition.function
+        is_known = installed.is_ours(function) or is_classic_function(
+            installed.functions.get(function), trigger.audit_table
+        )
+        if found.definition.is_after_row and not is_known:
+            yield found.definition.name
 
 
 def _find_split_history(table: DeclaredTable, declared: Declared, installed: Installed) -> Iterator[Problem]:

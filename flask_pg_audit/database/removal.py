@@ -28,24 +28,34 @@ def plan_removal(declared: Declared, installed: Installed) -> Plan:
 
 
 def _removable_functions(declared: Declared, installed: Installed) -> tuple[AuditFunction, ...]:
-    """The shared functions stay while trigger functions of another application in this database call them."""
-    call = qualified(declared.infrastructure.current_transaction)
-    others = (function for name, function in installed.functions.items() if name not in declared.function_names)
-    if any(call in function.source for function in others):
+    if _serves_others(declared, installed):
         return tuple(table.trigger.function for table in declared.tables)
     return declared.functions
 
 
+def _serves_others(declared: Declared, installed: Installed) -> bool:
+    """Whether trigger functions of another application in this database use what tables share."""
+    call = qualified(declared.infrastructure.current_transaction)
+    others = (function for name, function in installed.functions.items() if name not in declared.function_names)
+    return any(call in function.source for function in others)
+
+
 def plan_history_removal(declared: Declared, installed: Installed) -> Plan:
-    """Drop the audit tables, ``audit_transaction`` and the sequence: the history is gone."""
+    """Drop the audit tables, ``audit_transaction`` and the sequence: the history is gone.
+
+    The last two stay while another application records with them.
+    """
     shared = declared.infrastructure
-    tables = [table.trigger.audit_table for table in declared.tables] + [shared.transaction_table]
+    is_shared = _serves_others(declared, installed)
+    tables = [table.trigger.audit_table for table in declared.tables]
+    if not is_shared:
+        tables.append(shared.transaction_table)
     drops = [
         Action("uninstall", "drop", f"table {name.display}", "history", (f"DROP TABLE {qualified(name)}",))
         for name in tables
         if name in installed.relations
     ]
-    if shared.sequence in installed.relations:
+    if shared.sequence in installed.relations and not is_shared:
         statement = f"DROP SEQUENCE {qualified(shared.sequence)}"
         drops.append(Action("uninstall", "drop", f"sequence {shared.sequence.display}", "history", (statement,)))
     return Plan(tuple(drops))

@@ -71,8 +71,9 @@ def _state(part: Plan, table: QualifiedName, installed: Installed) -> str:
 def _read_figures(connection: Connection, audit_table: QualifiedName) -> tuple[int, int, datetime.datetime | None]:
     name = qualified(audit_table).replace("%", "%%")
     rows, estimate, size = connection.exec_driver_sql(
-        f"SELECT (SELECT count(*) FROM (SELECT FROM {name} LIMIT 100001) AS r), reltuples::bigint,"  # noqa: S608
-        f" pg_total_relation_size(oid) FROM pg_class WHERE oid = CAST(%(name)s AS regclass)",
+        f"SELECT (SELECT count(*) FROM (SELECT FROM {name} LIMIT 100001) AS r), reltuples::pg_catalog.int8,"  # noqa: S608
+        f" pg_catalog.pg_total_relation_size(CAST(%(name)s AS pg_catalog.regclass)) FROM pg_catalog.pg_class"
+        " WHERE oid = CAST(%(name)s AS pg_catalog.regclass)::pg_catalog.oid",
         {"name": qualified(audit_table)},
     ).one()
     last = connection.exec_driver_sql(

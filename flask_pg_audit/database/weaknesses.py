@@ -17,9 +17,12 @@ def find_weaknesses(declared: Declared, installed: Installed) -> Iterator[Proble
     for table in declared.tables:
         yield from _find_writers(table.trigger.audit_table, table.name, installed)
         yield from _find_owner(table.trigger.function_name, table.trigger.audit_table, table.name, installed)
+        yield from _find_risk(table.trigger.function_name, table.trigger.audit_table, table.name, installed)
     for name in (shared.transaction_table, shared.sequence):
         yield from _find_writers(name, None, installed)
-    yield from _find_owner(shared.begin_transaction, shared.transaction_table, None, installed)
+    for function in shared.functions():
+        yield from _find_owner(function.name, shared.transaction_table, None, installed)
+    yield from _find_risk(shared.begin_transaction, shared.transaction_table, None, installed)
 
 
 def _find_writers(name: QualifiedName, table: QualifiedName | None, installed: Installed) -> Iterator[Problem]:
@@ -43,10 +46,30 @@ def _find_owner(
     function, relation = installed.functions.get(name), installed.relations.get(history)
     if function is None or relation is None or not function.is_ours or function.owner == relation.owner:
         return
-    fix = f"ALTER FUNCTION {function.signature} OWNER TO {ident(relation.owner)}"
     if function.owner_is_superuser:
         return  # may write anything, and nobody else may replace it
-    may_write = "INSERT" in relation.writers.get(function.owner, ())
-    consequence = "may replace what is recorded" if may_write else "may not write there, so changes fail"
+    if qualified(history) not in function.source:
+        consequence = "may replace it, and it runs with the rights of others"
+    elif "INSERT" in relation.writers.get(function.owner, ()):
+        consequence = "may replace what is recorded"
+    else:
+        consequence = "may not write there, so changes fail"
     what = f"the function {name.display} belongs to {function.owner}, {history.display} to {relation.owner}"
+    fix = f"ALTER FUNCTION {function.signature} OWNER TO {ident(relation.owner)}"
     yield Problem("function-owner", table, f"{what}; {function.owner} {consequence}", fix)
+
+
+def _find_risk(
+    name: QualifiedName, history: QualifiedName, table: QualifiedName | None, installed: Installed
+) -> Iterator[Problem]:
+    """The owner of a table decides what else runs when it is written: triggers, defaults, checks."""
+    function, relation = installed.functions.get(name), installed.relations.get(history)
+    if function is None or relation is None or not function.is_ours:
+        return
+    if function.owner_is_superuser and not relation.owner_is_superuser:
+        what = (
+            f"{history.display} belongs to {relation.owner}, and {function.owner}, a superuser, writes it through the "
+            f"function {name.display}"
+        )
+        fix = f"ALTER TABLE {qualified(history)} OWNER TO {ident(function.owner)}"
+        yield Problem("audit-table-owner", table, what, fix)

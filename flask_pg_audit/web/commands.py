@@ -56,7 +56,7 @@ bind_option = click.option(
 
 _LOCK_TIMEOUT_OPTION = click.option(
     "--lock-timeout",
-    type=click.FloatRange(min=0),
+    type=click.FloatRange(min=0, max=86_400),
     default=LOCK_TIMEOUT,
     show_default=True,
     metavar="SECONDS",
@@ -109,7 +109,8 @@ def install_command(
         if sql and not dry_run:
             click.echo(install_audit_triggers(metadata))
         elif dry_run:
-            _echo_dry_run(plan_installation(metadata, engine, prune=prune)[2], sql)
+            todo = plan_installation(metadata, engine, prune=prune, beside=get_state().beside(key))[2]
+            _echo_dry_run(todo, sql)
         else:
             with progress_bar("numbering old rows") as progress:
                 done = install_audit_triggers(
@@ -120,6 +121,7 @@ def install_command(
                     tries=tries,
                     time_zone=time_zone,
                     progress=progress,
+                    beside=get_state().beside(key),
                 )
             _echo_plan(done)
 
@@ -177,7 +179,7 @@ def check_command(as_json: bool, ignore: tuple[str, ...], bind_key: str | None) 
     findings = [
         (key, finding)
         for key, metadata, engine in _binds(bind_key)
-        for finding in check(metadata, engine)
+        for finding in check(metadata, engine, get_state().beside(key))
         if not finding.is_ignored(ignore)
     ]
     if as_json:

@@ -8,7 +8,7 @@ from typing import Any
 
 from flask import Flask, current_app
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import Column, MetaData, String
+from sqlalchemy import Column, Engine, MetaData, String
 
 from ..declare.registry import add_app_settings, audit_metadata, set_audit_schema
 from ..errors import AuditConfigError
@@ -54,6 +54,15 @@ class AuditState:
         """The ``MetaData`` objects that have audited tables, by bind key."""
         return {key: metadata for key, metadata in self.db.metadatas.items() if audit_metadata(metadata)}
 
+    def beside(self, key: str | None) -> tuple[MetaData, ...]:
+        """The ``MetaData`` of the other binds that are in the same database as the bind ``key``."""
+        place = _place(self.db.engines[key])
+        return tuple(
+            metadata
+            for other, metadata in self.metadatas.items()
+            if other != key and _place(self.db.engines[other]) == place
+        )
+
     @property
     def setting_names(self) -> frozenset[str]:
         """The names of all session settings that the app's audited tables record."""
@@ -62,6 +71,10 @@ class AuditState:
             names = {s.name for md in self.db.metadatas.values() for a in audit_metadata(md) for s in a.settings}
             self._setting_names = {tables: frozenset(names)}
         return self._setting_names[tables]
+
+
+def _place(engine: Engine) -> tuple[str | None, int | None, str | None]:
+    return engine.url.host, engine.url.port, engine.url.database
 
 
 def get_state(app: Flask | None = None) -> AuditState:
