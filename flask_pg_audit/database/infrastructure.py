@@ -68,6 +68,7 @@ def find_shared_schema(declared: Declared, installed: Installed) -> Iterator[Pro
     if former is None:
         return
     ours = {table.name for table in declared.tables}
+    ours |= {partition.name for table in ours for partition in installed.partitions.get(table, ())}
     others = sorted(
         table.display
         for table in installed.triggers
