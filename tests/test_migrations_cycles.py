@@ -507,3 +507,9 @@ def auditing_moves_to_a_schema_and_alembic_looks_at_one() -> Change:
 def auditing_moves_between_schemas() -> Change:
     before, after = (step(note(), migrate=SCHEMAS, AUDIT_SCHEMA=schema) for schema in ("audit", "trail"))
     return Change(before, after)
+
+
+@change
+def auditing_moves_to_a_schema_and_audit_tables_are_called_otherwise() -> Change:
+    naming = {"audit.table": "%(table_name)s_history"}
+    return Change(step(note()), step(note(), history="note_history", naming=naming, AUDIT_SCHEMA="audit"))
