@@ -225,3 +225,21 @@ def test_down_through_many_changes_of_one_function(project: Project, production:
     assert project.catalog == at_last
     recorded = [text for (text,) in project.rows("SELECT text FROM note_audit ORDER BY audit_id")]
     assert recorded == ["up"] * 10 + ["down"] * 10, "all but what was written while it was not audited"
+
+
+def test_text_becomes_an_enum_and_history_stays_text(project: Project) -> None:
+    """It may have what is no label; and a developer may have made it text to take a label away."""
+    project.start(note(Column("state", Text)))
+    project.run("INSERT INTO note (text, state) VALUES ('a', 'no label')", "DELETE FROM note")
+    two = project.version(note(Column("state", Enum("open", "done", name="state"))))
+    revision = two.migrate()
+    assert revision is not None
+    make = "op.execute(\"CREATE TYPE state AS ENUM ('open', 'done')\")"
+    text = revision.read_text().replace("###\n", f"###\n    {make}\n", 1)
+    head, found, rest = text.partition("type_=sa.Enum('open', 'done', name='state'),")
+    assert found
+    revision.write_text(f"{head}{found} postgresql_using='state::state',{rest}")
+    two.upgrade()
+    project.run("INSERT INTO note (text, state) VALUES ('b', 'open')")
+    assert project.rows("SELECT state FROM note_audit ORDER BY audit_id") == [("no label",), ("no label",), ("open",)]
+    assert two.migrate() is None
