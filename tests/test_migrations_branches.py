@@ -133,3 +133,20 @@ def test_scripts_for_several_databases(
             copy = Project(database.url(), project.folder)
             copy.run((project.folder / file).read_text())
             assert copy.catalog == original.catalog
+
+
+def test_one_of_several_databases_is_no_postgresql(project: Project, tmp_path: Path) -> None:
+    """Alembic writes the revision for the dialect of the last one."""
+
+    def declare(db: SQLAlchemy) -> None:
+        note()(db)
+        db.Table("cache", Column("id", Integer, primary_key=True), bind_key="cache")
+
+    lite = {"SQLALCHEMY_BINDS": {"cache": f"sqlite:///{tmp_path}/cache.db"}}
+    one = project.start(declare, init=("--multidb",), **lite)
+    one.flask("db", "check")
+    project.run(*EVERY_KIND)
+    assert project.rows("SELECT audit_operation, text FROM note_audit ORDER BY audit_id") == RECORDED
+    one.downgrade()
+    one.upgrade()
+    one.is_settled()

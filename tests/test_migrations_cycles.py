@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import BigInteger, Column, Date, DateTime, Enum, Integer, Numeric, String, Text
+from sqlalchemy import ARRAY, BigInteger, Column, Date, DateTime, Enum, Integer, Numeric, String, Text
 
 from tests.catalog import of_kinds
 from tests.revisions import EVERY_KIND, RECORDED, Models, Project, Step, note, other, together
@@ -33,11 +34,15 @@ def step(
 
 @dataclass(frozen=True)
 class Change:
-    """Two versions, and what the developer edits in the generated revision."""
+    """Two versions, and what the developer edits in the generated revision.
+
+    :ivar in_scripts: whether ``--sql`` can write it; Alembic doubles each ``%`` of a comment there.
+    """
 
     before: Step
     after: Step
     edit: Callable[[str], str] | None = None
+    in_scripts: bool = True
 
 
 CHANGES: list[Any] = []
@@ -50,12 +55,16 @@ def change(make: Callable[[], Change]) -> Callable[[], Change]:
 
 
 @pytest.mark.parametrize("make", CHANGES)
-def test_cycle(project: Project, make: Callable[[], Change]) -> None:
+def test_cycle(project: Project, production: Project, make: Callable[[], Change]) -> None:
+    """Online in one database, and by the scripts of ``--sql`` in another, which is the same at every step."""
     step_one, step_two = make().before, make().after
     one = project.start(step_one.models, **step_one.arguments)
     one.is_settled()
     step_one.is_recorded(project)
     at_one = project.catalog
+    production.run(one.sql("upgrade"))
+    assert production.catalog == at_one
+    (first,) = project.revisions
 
     two = project.version(step_two.models, **step_two.arguments)
     revision = two.migrate()
@@ -66,9 +75,13 @@ def test_cycle(project: Project, make: Callable[[], Change]) -> None:
     step_two.is_recorded(project)
     two.is_settled()
     at_two = project.catalog
+    production.run(two.sql("upgrade", f"{name_of(first)}:{name_of(revision)}"))
+    assert production.catalog == at_two or not make().in_scripts
 
     two.downgrade()
     back = project.catalog
+    production.run(two.sql("downgrade", f"{name_of(revision)}:{name_of(first)}"))
+    assert production.catalog == back
     assert of_kinds(back, "function", "trigger") == of_kinds(at_one, "function", "trigger")
     step_one.is_recorded(project)
     without(revision, one.is_settled)
@@ -77,6 +90,10 @@ def test_cycle(project: Project, make: Callable[[], Change]) -> None:
     assert project.catalog == at_two
     step_two.is_recorded(project)
     two.is_settled()
+
+
+def name_of(revision: Path) -> str:
+    return revision.stem.split("_")[0]
 
 
 def without(revision: Any, then: Callable[[], None]) -> None:
@@ -258,7 +275,7 @@ def the_key_gets_a_column() -> Change:
 @change
 def a_comment_changes() -> Change:
     before, after = (note(Column("colour", Text, comment=comment)) for comment in ("what it's like", "100 % :colour"))
-    return Change(step(before), step(after))
+    return Change(step(before), step(after), in_scripts=False)
 
 
 @change
@@ -270,6 +287,41 @@ def a_model_is_removed() -> Change:
 @change
 def the_last_model_is_removed() -> Change:
     return Change(step(note()), step(lambda db: db.Table("plain", Column("id", Integer)), "SELECT 1", recorded=[]))
+
+
+# --- enum types: Alembic makes one with every table, and drops none --------------------------------------------------
+
+
+def state(audit: bool = True) -> Models:
+    """Two columns of enum types."""
+    one, many = Enum("open", "done", name="state"), Enum("a", "b", name="letter")
+    return note(Column("state", one), Column("letters", ARRAY(many)), audit=audit)
+
+
+def with_state() -> Step:
+    return step(
+        state(),
+        "INSERT INTO note (text, state, letters) VALUES ('kept', 'open', '{a,b}')",
+        columns="state::text, letters::text",
+        recorded=[("I", "open", "{a,b}")],
+    )
+
+
+@change
+def audited_is_added_to_a_table_with_an_enum() -> Change:
+    return Change(step(state(audit=False), recorded=[]), with_state())
+
+
+@change
+def a_column_of_a_new_enum_type_is_added() -> Change:
+    return Change(step(note()), with_state())
+
+
+@change
+def a_model_with_an_enum_is_removed() -> Change:
+    tag = step(other("tag"), "INSERT INTO tag (text) VALUES ('a')", recorded=[("I", "a")], history="tag_audit")
+    both = with_state()
+    return Change(replace(both, models=together(both.models, other("tag"))), tag)
 
 
 # --- options ----------------------------------------------------------------------------------------------------
@@ -418,6 +470,31 @@ def audit_tables_are_called_otherwise_and_get_a_column() -> Change:
     return Change(step(note()), step(grown, history="note_history", naming={"audit.table": "%(table_name)s_history"}))
 
 
+def size(type_: Any, value: str, history: str, options: dict[str, Any] | None = None, **arguments: Any) -> Step:
+    """The value is gone again afterwards, as in :func:`colour`."""
+    return step(
+        note(Column("size", type_), **(options or {})),
+        f"INSERT INTO note (text, size) VALUES ('a', {value})",
+        "DELETE FROM note WHERE text = 'a'",
+        columns="size",
+        recorded=[("I", int(value)), ("D", int(value))],
+        history=history,
+        **arguments,
+    )
+
+
+@change
+def audit_tables_are_called_otherwise_and_a_type_changes() -> Change:
+    naming = {"audit.table": "%(table_name)s_history"}
+    return Change(size(Integer, "1", "note_audit"), size(BigInteger, "5000000000", "note_history", naming=naming))
+
+
+@change
+def a_type_changes_in_a_schema_and_alembic_looks_at_one() -> Change:
+    there, options = "history.note_audit", {"schema_name": "history"}
+    return Change(size(Integer, "1", there, options), size(BigInteger, "5000000000", there, options))
+
+
 @change
 def auditing_moves_to_a_schema() -> Change:
     return Change(step(note(), migrate=SCHEMAS), step(note(), migrate=SCHEMAS, AUDIT_SCHEMA="audit"))
@@ -432,3 +509,9 @@ def auditing_moves_to_a_schema_and_alembic_looks_at_one() -> Change:
 def auditing_moves_between_schemas() -> Change:
     before, after = (step(note(), migrate=SCHEMAS, AUDIT_SCHEMA=schema) for schema in ("audit", "trail"))
     return Change(before, after)
+
+
+@change
+def auditing_moves_to_a_schema_and_audit_tables_are_called_otherwise() -> Change:
+    naming = {"audit.table": "%(table_name)s_history"}
+    return Change(step(note()), step(note(), history="note_history", naming=naming, AUDIT_SCHEMA="audit"))

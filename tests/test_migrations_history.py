@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sqlalchemy import BigInteger, Column, Enum, Float, Integer, Numeric, SmallInteger, String, Text
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import ARRAY, BigInteger, Column, Enum, Float, Integer, Numeric, SmallInteger, String, Text
 
 from tests.catalog import of_kinds, read_history
-from tests.revisions import EVERY_KIND, RECORDED, Project, note, other, together
+from tests.revisions import EVERY_KIND, RECORDED, Models, Project, Version, note, other, together
 
 DROP = {"audit_drop_history": True}
 RECORDS = "SELECT audit_operation, text FROM note_audit ORDER BY audit_id"
@@ -142,3 +143,103 @@ def test_a_column_that_comes_back_with_another_type(project: Project) -> None:
     back.migrate_and_upgrade()
     project.run("INSERT INTO note (text, colour) VALUES ('b', 7)")
     assert project.rows("SELECT colour FROM note_audit ORDER BY audit_id") == [("red",), ("7",)]
+
+
+def test_an_enum_type_that_history_uses_comes_back(project: Project) -> None:
+    """It was left in the database, where Alembic would make it again: with the model, and after a way to nothing."""
+
+    def with_state(db: SQLAlchemy) -> None:
+        many: Any = ARRAY(Enum("a", "b", name="letter"))
+        note(Column("state", Enum("open", "done", name="state")), Column("letters", many))(db)
+
+    both = project.start(together(with_state, other("tag")))
+    project.run("INSERT INTO note (text, state, letters) VALUES ('a', 'open', '{a,b}')")
+    project.version(other("tag")).migrate_and_upgrade()
+    back = project.version(together(with_state, other("tag")))
+    back.migrate_and_upgrade()
+    project.run("INSERT INTO note (text, state, letters) VALUES ('b', 'done', '{b}')")
+    back.downgrade("base")
+    back.upgrade()
+    both.is_settled()
+    reading = "SELECT text, state::text, letters::text FROM note_audit ORDER BY audit_id"
+    assert project.rows(reading) == [("a", "open", "{a,b}"), ("b", "done", "{b}")]
+
+
+def test_a_table_changes_while_it_is_not_audited(project: Project) -> None:
+    """History takes part in what happened meanwhile when auditing begins again."""
+    project.start(note(Column("size", Integer), Column("gone", Text)))
+    project.run("INSERT INTO note (text, size) VALUES ('a', 1)")
+    project.version(note(Column("size", Integer), Column("gone", Text), audit=False)).migrate_and_upgrade()
+    project.version(note(Column("size", BigInteger), Column("new", Text), audit=False)).migrate_and_upgrade()
+    again = project.version(note(Column("size", BigInteger), Column("new", Text)))
+    again.migrate_and_upgrade()
+    project.run("INSERT INTO note (text, size, new) VALUES ('b', 5000000000, 'c')")
+    reading = "SELECT text, size, new FROM note_audit ORDER BY audit_id"
+    assert project.rows(reading) == [("a", 1, None), ("b", 5000000000, "c")]
+    project.run("DELETE FROM note WHERE text = 'b'")
+    for _ in range(3):
+        again.downgrade()
+    project.run("INSERT INTO note (text, size) VALUES ('d', 2)")
+    assert project.rows(reading)[-1] == ("d", 2, None)
+    again.upgrade()
+    again.is_settled()
+
+
+def test_down_through_many_changes_of_one_function(project: Project, production: Project) -> None:
+    """Each downgrade brings back the function that was there before, and up again is as it was."""
+    named = {"audit.table": "history_of_%(table_name)s"}
+
+    def sized(type_: Any = BigInteger, **options: Any) -> Models:
+        return note(Column("size", type_), **options)
+
+    versions: list[Version] = [project.start(note())]
+    programs = [project.programs]
+    for models, arguments in (
+        (sized(Integer), {}),
+        (sized(Integer, exclude=["size"]), {}),
+        (sized(level="row", skip_unchanged=False), {}),
+        (sized(session_settings=[Column("channel", Text)]), {}),
+        (sized(audit=False), {}),
+        (sized(), {}),
+        (sized(), {"naming": {"audit.function": "record_%(table_name)s"}}),
+        (sized(), {"naming": named}),
+        (sized(), {"naming": named, "AUDIT_SCHEMA": "audit"}),
+        (sized(), {"naming": named}),
+        (note(), {}),
+    ):
+        versions.append(project.version(models, **arguments))
+        versions[-1].migrate_and_upgrade()
+        programs.append(project.programs)
+        project.run("INSERT INTO note (text) VALUES ('up')")
+    at_last = project.catalog
+    production.run(versions[-1].sql("upgrade"))
+    assert production.catalog == at_last
+    for before in programs[-2::-1]:
+        versions[-1].downgrade()
+        assert project.programs == before
+        project.run("INSERT INTO note (text) VALUES ('down')")
+    versions[-1].downgrade("base")
+    assert project.programs == {}
+    versions[-1].upgrade()
+    versions[-1].is_settled()
+    assert project.catalog == at_last
+    recorded = [text for (text,) in project.rows("SELECT text FROM note_audit ORDER BY audit_id")]
+    assert recorded == ["up"] * 10 + ["down"] * 10, "all but what was written while it was not audited"
+
+
+def test_text_becomes_an_enum_and_history_stays_text(project: Project) -> None:
+    """It may have what is no label; and a developer may have made it text to take a label away."""
+    project.start(note(Column("state", Text)))
+    project.run("INSERT INTO note (text, state) VALUES ('a', 'no label')", "DELETE FROM note")
+    two = project.version(note(Column("state", Enum("open", "done", name="state"))))
+    revision = two.migrate()
+    assert revision is not None
+    make = "op.execute(\"CREATE TYPE state AS ENUM ('open', 'done')\")"
+    text = revision.read_text().replace("###\n", f"###\n    {make}\n", 1)
+    head, found, rest = text.partition("type_=sa.Enum('open', 'done', name='state'),")
+    assert found
+    revision.write_text(f"{head}{found} postgresql_using='state::state',{rest}")
+    two.upgrade()
+    project.run("INSERT INTO note (text, state) VALUES ('b', 'open')")
+    assert project.rows("SELECT state FROM note_audit ORDER BY audit_id") == [("no label",), ("no label",), ("open",)]
+    assert two.migrate() is None

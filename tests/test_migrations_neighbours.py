@@ -16,7 +16,7 @@ import pytest
 
 from tests.capture import run
 from tests.catalog import of_kinds
-from tests.revisions import Project
+from tests.revisions import EVERY_KIND, RECORDED, Project, note, other, together
 
 APP = """
 import os
@@ -205,3 +205,32 @@ def test_an_enum_loses_a_value_that_history_has(program: Program) -> None:
     assert program.migrate(version=1) is None
     run(project.engine, "INSERT INTO note (text, state) VALUES ('b', 'old')")
     assert project.rows("SELECT state::text FROM note_audit ORDER BY audit_id") == [("new",), ("old",)]
+
+
+@pytest.mark.parametrize("left_out", ["tag", "tag_audit"])
+def test_include_object_leaves_out_a_table_with_what_records_it(project: Project, left_out: str) -> None:
+    """The history alone as well: triggers without it would fail every write."""
+
+    def include_object(object_: object, name: str, type_: str, *arguments: object) -> bool:
+        return (type_, name) != ("table", left_out)
+
+    options = {"include_object": include_object}
+    project.run("CREATE TABLE tag (id serial PRIMARY KEY, text text)" if left_out == "tag" else "SELECT 1")
+    one = project.start(together(note(), other("tag")), migrate=options)
+    assert one.migrate() is None
+    project.run(*EVERY_KIND, "INSERT INTO tag (text) VALUES ('a')")
+    assert project.rows("SELECT audit_operation, text FROM note_audit ORDER BY audit_id") == RECORDED
+    assert not of_kinds(project.programs, "function public_tag_audit", "trigger public_tag_audit")
+    one.flask("audit", "install")
+    project.run("INSERT INTO tag (text) VALUES ('b')")
+    assert project.rows("SELECT text FROM tag_audit") == [("b",)]
+    assert one.migrate() is None
+
+
+def test_include_object_leaves_out_what_auditing_shares(project: Project) -> None:
+    def include_object(object_: object, name: str, type_: str, *arguments: object) -> bool:
+        return (type_, name) != ("table", "audit_transaction")
+
+    project.start(note(), migrate={"include_object": include_object})
+    project.run(*EVERY_KIND)
+    assert project.programs == {}

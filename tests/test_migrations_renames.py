@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import Column, Integer, Text
 
+from flask_pg_audit import audited
 from tests.catalog import of_kinds
 from tests.revisions import EVERY_KIND, RECORDED, Project, Version, note, other, together
 
@@ -70,13 +73,9 @@ def test_a_table_renamed_and_its_models_changed_at_once(project: Project) -> Non
     one.by_hand(*BY_HAND)
     one.upgrade()
 
-    def memo(db: object) -> None:
-        from sqlalchemy import Column, Integer, Text
-
-        from flask_pg_audit import audited
-
+    def memo(db: SQLAlchemy) -> None:
         columns = (Column("id", Integer, primary_key=True), Column("text", Text), Column("colour", Text))
-        db.Table("memo", *columns, info=audited(schema_name="history"))  # type: ignore[attr-defined]
+        db.Table("memo", *columns, info=audited(schema_name="history"))
 
     two = project.version(memo, migrate=options, naming={"audit.table": "%(table_name)s_trail"})
     two.migrate_and_upgrade()
@@ -115,3 +114,32 @@ def test_renaming_within_a_generated_revision(project: Project) -> None:
     project.run(*TO_MEMO)
     assert records(project, "memo_audit") == RECORDED * 2
     assert not of_kinds(project.programs, "function public_note_audit", "trigger public_note")
+
+
+def test_a_table_moved_to_another_schema(project: Project) -> None:
+    """Its history goes after it."""
+
+    def in_shop(db: SQLAlchemy) -> None:
+        columns = (Column("id", Integer, primary_key=True), Column("text", Text))
+        db.Table("note", *columns, schema="shop", info=audited())
+
+    options = {"include_schemas": True}
+    project.run("CREATE SCHEMA shop")
+    one = project.start(note(), migrate=options)
+    project.run(*EVERY_KIND)
+    move = "op.execute('ALTER TABLE {} SET SCHEMA {}')"
+    one.by_hand(move.format("note", "shop"), move.format("shop.note", "public"))
+    one.upgrade()
+    in_the_shop = tuple(statement.replace("note", "shop.note") for statement in EVERY_KIND)
+    project.run(*in_the_shop)
+    assert records(project, "note_audit") == RECORDED * 2
+    two = project.version(in_shop, migrate=options)
+    two.migrate_and_upgrade()
+    project.run(*in_the_shop)
+    assert records(project, "shop.note_audit") == RECORDED * 3
+    two.downgrade()
+    two.downgrade()
+    project.run(*EVERY_KIND)
+    assert records(project, "note_audit") == RECORDED * 4
+    two.upgrade()
+    two.is_settled()

@@ -41,18 +41,27 @@ def find_former(table: DeclaredTable, declared: Declared, installed: Installed) 
     """The audit table that holds this table's history under an earlier name or in an earlier schema.
 
     When the audited table is renamed its triggers go along, and still name the old audit table. Only where ours
-    does not exist yet, and only by functions in our own schema: auditing by somebody else is left alone.
+    does not exist yet, and only by functions in our own schema, or called by triggers that are about to be replaced
+    by ours, since AUDIT_SCHEMA changed as well: auditing by somebody else is left alone.
     """
     if table.trigger.audit_table in installed.relations:
         return None
     candidates = {
         audit_table
         for function, audit_table in installed.histories_of(table.name)
-        if function.schema == declared.infrastructure.schema
+        if (
+            function.schema == declared.infrastructure.schema
+            or (function, audit_table) in histories_taken_over(table, installed)
+        )
         and audit_table in installed.relations
         and audit_table not in declared.audit_tables
     }
     return candidates.pop() if len(candidates) == 1 else None
+
+
+def histories_taken_over(table: DeclaredTable, installed: Installed) -> frozenset[tuple[QualifiedName, QualifiedName]]:
+    """Where triggers record that carry the names of ours, which therefore replace them."""
+    return installed.histories_of(table.name, dict(table.trigger.trigger_names).values())
 
 
 def _plan_move(table: DeclaredTable, former: QualifiedName, relation: InstalledRelation) -> Action:

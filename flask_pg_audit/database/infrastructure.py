@@ -9,7 +9,7 @@ from sqlalchemy import Sequence
 from sqlalchemy.schema import CreateSequence
 
 from .action import Action, Problem, lock_sql
-from .audit_table import plan_history, set_schema_sql
+from .audit_table import histories_taken_over, plan_history, set_schema_sql
 from .declared import Declared
 from .function import Infrastructure
 from .installed import Installed, InstalledRelation
@@ -48,7 +48,8 @@ def plan_former_infrastructure(declared: Declared, installed: Installed) -> Iter
 def find_former_schema(declared: Declared, installed: Installed) -> Infrastructure | None:
     """Where ``audit_transaction`` and the sequence are, when they are to move to another AUDIT_SCHEMA.
 
-    Told by the functions that record our tables into our audit tables, from another schema.
+    Told by the functions that record our tables from another schema: into our audit tables, or for triggers that
+    ours replace.
     """
     if declared.infrastructure.transaction_table in installed.relations:
         return None
@@ -56,7 +57,11 @@ def find_former_schema(declared: Declared, installed: Installed) -> Infrastructu
         function.schema
         for table in declared.tables
         for function, audit_table in installed.histories_of(table.name)
-        if audit_table == table.trigger.audit_table and function.schema != declared.infrastructure.schema
+        if function.schema != declared.infrastructure.schema
+        and (
+            audit_table == table.trigger.audit_table
+            or (function, audit_table) in histories_taken_over(table, installed)
+        )
     }
     former = [shared for shared in map(Infrastructure, schemas) if shared.transaction_table in installed.relations]
     return former[0] if len(former) == 1 else None
@@ -68,6 +73,7 @@ def find_shared_schema(declared: Declared, installed: Installed) -> Iterator[Pro
     if former is None:
         return
     ours = {table.name for table in declared.tables}
+    ours |= {partition.name for table in ours for partition in installed.partitions.get(table, ())}
     others = sorted(
         table.display
         for table in installed.triggers

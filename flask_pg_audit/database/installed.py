@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from .function import Fingerprint, digest
@@ -151,9 +151,15 @@ class Installed:
         """The triggers on ``table`` that call functions of this package."""
         return tuple(found for found in self.triggers.get(table, ()) if self.is_ours(found.definition.function))
 
-    def histories_of(self, table: QualifiedName) -> frozenset[tuple[QualifiedName, QualifiedName]]:
-        """Where the triggers on ``table`` record now: pairs of a function and the audit table that it writes."""
-        functions = {found.definition.function for found in self.our_triggers(table)}
+    def histories_of(
+        self, table: QualifiedName, names: Collection[str] | None = None
+    ) -> frozenset[tuple[QualifiedName, QualifiedName]]:
+        """Where the triggers on ``table`` record now: pairs of a function and the audit table that it writes.
+
+        :param names: of triggers, when only these are meant.
+        """
+        triggers = (found.definition for found in self.our_triggers(table))
+        functions = {found.function for found in triggers if names is None or found.name in names}
         return frozenset(self._with_audit_tables(functions))
 
     def _with_audit_tables(self, functions: Iterable[QualifiedName]) -> Iterable[tuple[QualifiedName, QualifiedName]]:

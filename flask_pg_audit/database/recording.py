@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from .action import Action
 from .adoption import is_classic_function
+from .audit_table import find_former
 from .declared import Declared, DeclaredTable
 from .function import AuditFunction, comment_sql, revoke_sql
 from .installed import ALWAYS, REPLICA, Installed, InstalledFunction, InstalledTrigger
@@ -196,7 +197,8 @@ def _is_earlier(function: QualifiedName, table: DeclaredTable, declared: Declare
     if not installed.is_ours(function):
         return False
     fingerprint = installed.functions[function].fingerprint
-    records_here = fingerprint is not None and fingerprint.audit_table == table.trigger.audit_table
+    histories = {table.trigger.audit_table, find_former(table, declared, installed)} - {None}
+    records_here = fingerprint is not None and fingerprint.audit_table in histories
     return records_here or function.schema == declared.infrastructure.schema
 
 

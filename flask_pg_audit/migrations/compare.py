@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,18 +15,19 @@ from alembic.operations.ops import (
     OpContainer,
     UpgradeOps,
 )
-from sqlalchemy import MetaData
+from sqlalchemy import MetaData, Table
 
 from ..database.action import Action, Plan
 from ..database.catalog import read_installed
-from ..database.declared import Declared, DeclaredTable, build_declared_or_empty
+from ..database.declared import Declared, build_declared_or_empty
 from ..database.infrastructure import drop_sequence_sql
 from ..database.installed import Installed
 from ..database.name import QualifiedName
 from ..database.plan import plan
 from ..errors import AuditInstallError
-from .enums import create_no_type, creates_enum, keep_enums
+from .enums import create_types, enums_of_history, is_made_by_plugin, keep_enums
 from .history import HistoryKeeper
+from .moved import compare_columns
 from .operations import AuditDDLOp
 from .partitions import plan_partitions
 
@@ -41,13 +42,17 @@ DROP_HISTORY_OPTION = "audit_drop_history"
 _INFO_PREFIX = "audit."
 
 #: What happens to a database without anybody deciding it in the models. No revision mends that; an installation does.
-_DRIFT = frozenset({"trigger-disabled", "trigger-replica", "function-callable"})
+#: Types are those of the models; an installation goes by what the tables have.
+_DRIFT = frozenset({"trigger-disabled", "trigger-replica", "function-callable", "column-type"})
 
 #: What Alembic finds by itself, as audit tables are in the ``MetaData``.
-_FOUND_BY_ALEMBIC = frozenset({"audit-table-missing", "column-missing", "column-type"})
+_FOUND_BY_ALEMBIC = frozenset({"audit-table-missing", "column-missing"})
 
 #: What Alembic's own operations may need: before them. Everything else comes after tables and columns were added.
 _NEEDED_FIRST = frozenset({"schema-missing", "type-missing", "sequence-missing", _MOVED})
+
+#: What the triggers of partitions may still use.
+_NEEDED_LAST = frozenset({"function-orphaned"})
 
 #: What stands in the way now and is mended by the revision itself.
 _ABOUT_TO_COME = frozenset({"table-absent", "column-absent"})
@@ -82,12 +87,16 @@ def _metadatas(context: AutogenContext) -> Iterable[MetaData]:
 
 @dataclass(frozen=True)
 class _Comparison:
-    """One ``MetaData`` against the database."""
+    """One ``MetaData`` against the database.
+
+    :ivar moved: the changed columns of the keeper's ``ours``.
+    """
 
     declared: Declared
     installed: Installed
     plan: Plan
     keeper: HistoryKeeper
+    moved: tuple[ModifyTableOps, ...]
 
     @classmethod
     def of(cls, context: AutogenContext, metadata: MetaData, upgrade_ops: UpgradeOps) -> _Comparison:
@@ -108,22 +117,27 @@ class _Comparison:
         created = {keeper.name_of(op) for op in upgrade_ops.ops if isinstance(op, CreateTableOp)}
         # Without include_schemas Alembic does not look into the schema that a model names for its audit table.
         unseen = histories & created & installed.relations.keys()
-        return cls(declared, installed, todo, replace(keeper, ours=frozenset(moved | unseen)))
+        ours = frozenset(moved | unseen)
+        changes = tuple(compare_columns(context, declared, installed, ours))
+        return cls(declared, installed, todo, replace(keeper, ours=ours), changes)
 
     def add_to(self, upgrade_ops: UpgradeOps) -> None:
         """Change ``upgrade_ops`` in place."""
         self._refuse()
         self.keeper.keep(upgrade_ops)
         upgrade_ops.ops = [op for op in upgrade_ops.ops if not self._is_ours(op)]
+        enums = enums_of_history(self.declared.metadata)
+        types = create_types(upgrade_ops, enums, self.installed, self.keeper.default_schema)
+        actions = [action for action in self._actions() if not _is_made(action, types, upgrade_ops)]
         if not self.keeper.may_drop:
-            keep_enums(upgrade_ops, self.declared.metadata, self.installed)
-        actions = [action for action in self._actions() if not _is_created(action, upgrade_ops)]
-        create_no_type(upgrade_ops, {a.relations[0].name for a in actions if a.code == "type-missing"})
+            keep_enums(upgrade_ops, enums, self.installed)
         first = [self._build_op(action) for action in actions if action.code in _NEEDED_FIRST]
-        then = [self._build_op(action) for action in actions if action.code not in _NEEDED_FIRST]
+        first += types.values()
+        then = [self._build_op(action) for action in actions if action.code not in _NEEDED_FIRST | _NEEDED_LAST]
         then += plan_partitions(self.declared, self.installed, self.plan)
+        then += [self._build_op(action) for action in actions if action.code in _NEEDED_LAST]
         late = list(self._take_drops(upgrade_ops)) if then else []
-        upgrade_ops.ops = [*first, *upgrade_ops.ops, *then, *late]
+        upgrade_ops.ops = [*first, *upgrade_ops.ops, *self.moved, *then, *late]
 
     def _refuse(self) -> None:
         fatal = [str(problem) for problem in self.plan.fatal if problem.code not in _ABOUT_TO_COME]
@@ -182,16 +196,24 @@ class _Comparison:
         upgrade_ops.ops = kept
 
 
-def _is_created(action: Action, upgrade_ops: UpgradeOps) -> bool:
-    """Whether the step is an enum type that comes with a table or by another plugin."""
-    return action.code == "type-missing" and creates_enum(upgrade_ops, action.relations[0].name)
+def _is_made(action: Action, types: Collection[str], upgrade_ops: UpgradeOps) -> bool:
+    """Whether the step is an enum type that another operation creates."""
+    name = action.relations[0].name if action.code == "type-missing" else ""
+    return name in types or is_made_by_plugin(upgrade_ops, name)
 
 
 def _without_filtered(declared: Declared, context: AutogenContext) -> Declared:
-    """Without the tables that ``include_object`` in ``env.py`` leaves out."""
+    """Without the tables that ``include_object`` in ``env.py`` leaves out, or whose history it leaves out.
 
-    def is_included(declared_table: DeclaredTable) -> bool:
-        table = declared_table.audited.table
+    A trigger that finds nothing to write to would fail every change.
+    """
+
+    def is_included(table: Table) -> bool:
         return context.run_object_filters(table, table.name, "table", False, None)
 
-    return replace(declared, tables=tuple(filter(is_included, declared.tables)))
+    tables = tuple(
+        table
+        for table in declared.tables
+        if all(map(is_included, (table.audited.table, table.audited.audit_table, declared.transaction_table)))
+    )
+    return replace(declared, tables=tables)

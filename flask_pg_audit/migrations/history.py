@@ -86,14 +86,15 @@ class HistoryKeeper:
         elif isinstance(op, CreateTableOp):
             yield keeping_history(op, CreateHistoryTableOp)
         elif isinstance(op, ModifyTableOps):
-            op.ops = [kept for part in op.ops for kept in _keep_part(part, is_new=name in created)]
+            op.ops = [kept for part in op.ops for kept in keep_part(part, is_new=name in created)]
             if op.ops:
                 yield op
         else:
             yield op
 
 
-def _keep_part(op: MigrateOperation, is_new: bool) -> Iterator[MigrateOperation]:
+def keep_part(op: MigrateOperation, is_new: bool) -> Iterator[MigrateOperation]:
+    """What becomes of a change of an audit table; ``is_new``: the same revision creates the table."""
     if isinstance(op, AddColumnOp):
         yield keeping_history(op, AddHistoryColumnOp)
     elif isinstance(op, AlterColumnOp):

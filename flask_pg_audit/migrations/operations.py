@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from alembic.operations import MigrateOperation, Operations
 from alembic.operations.ops import AddColumnOp, AlterColumnOp, CreateIndexOp, CreateTableOp
-from sqlalchemy import Numeric
+from sqlalchemy import Enum, Numeric
 
 from ..database.column_type import holds, numeric_for_both
 from ..database.render import DIALECT
@@ -118,7 +118,8 @@ def leave_wide_enough(op: AlterColumnOp) -> None:
     if op.modify_type is None or op.existing_type is None:
         return
     kept, wanted = (_as_catalog_writes(type_) for type_ in (op.existing_type, op.modify_type))
-    if holds(kept, wanted):
+    # Labels are text, and history may have texts that are none, or no longer.
+    if holds(kept, wanted) or (isinstance(op.modify_type, Enum) and holds(kept, "text")):
         op.modify_type = None
     elif digits := numeric_for_both(kept, wanted):
         op.modify_type = Numeric(*digits)

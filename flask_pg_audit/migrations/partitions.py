@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 
 from ..database.action import Plan
 from ..database.declared import Declared
+from ..database.infrastructure import find_former_schema
 from ..database.installed import Installed
 from ..database.name import QualifiedName
 from ..database.render import render
@@ -26,9 +27,10 @@ def plan_partitions(declared: Declared, installed: Installed, plan: Plan) -> Ite
         if table.trigger.partitioned
     }
     changed = {name for action in plan.actions for name in action.relations}
-    schema = declared.infrastructure.schema
+    former = find_former_schema(declared, installed)
+    schemas = {shared.schema for shared in (declared.infrastructure, former) if shared is not None}
     for table in sorted({*wanted, *installed.partitions} & _touched(changed, installed)):
-        before = _existing(table, schema, installed)
+        before = _existing(table, schemas, installed)
         after = wanted.get(table, set())
         if before or after:
             yield AuditDDLOp(
@@ -44,13 +46,13 @@ def _touched(changed: Collection[QualifiedName], installed: Installed) -> set[Qu
     return roots | set(changed)
 
 
-def _existing(table: QualifiedName, schema: str, installed: Installed) -> set[TriggerDefinition]:
-    """The triggers that functions in our schema have on its partitions."""
+def _existing(table: QualifiedName, schemas: Collection[str], installed: Installed) -> set[TriggerDefinition]:
+    """The triggers that functions in our schema, now or until now, have on its partitions."""
     return {
         found.definition
         for partition in installed.partitions.get(table, ())
         for found in installed.our_triggers(partition.name)
-        if found.definition.function.schema == schema
+        if found.definition.function.schema in schemas
     }
 
 

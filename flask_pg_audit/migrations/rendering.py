@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import textwrap
+from copy import copy
 from typing import TYPE_CHECKING
 
 from alembic.autogenerate import renderers
-from alembic.operations.ops import AddColumnOp
+from alembic.operations.ops import AddColumnOp, CreateTableOp
 
-from .operations import AddHistoryColumnOp, AuditDDLOp, KeepHistoryOp
+from .operations import AddHistoryColumnOp, AuditDDLOp, CreateHistoryTableOp, KeepHistoryOp
 
 if TYPE_CHECKING:
     from alembic.autogenerate.api import AutogenContext
@@ -31,6 +32,15 @@ def render_audit_ddl(context: AutogenContext, op: AuditDDLOp) -> list[str]:
 def render_keep_history(context: AutogenContext, op: KeepHistoryOp) -> list[str]:
     """A statement, since a body of comments alone is no Python."""
     return [f"pass  # {' '.join(op.subject.split())}: stays"]
+
+
+@renderers.dispatch_for(CreateHistoryTableOp)
+def render_create_history_table(context: AutogenContext, op: CreateHistoryTableOp) -> str:
+    """Alembic's text, which forgets a prefix within PostgreSQL's types when the last bind is another database."""
+    plain = copy(op)
+    plain.__class__ = CreateTableOp  # type: ignore[assignment]
+    text: str = renderers.dispatch(plain)(context, plain)
+    return text.replace("astext_type=Text()", f"astext_type={context.opts['sqlalchemy_module_prefix']}Text()")
 
 
 @renderers.dispatch_for(AddHistoryColumnOp)
