@@ -23,7 +23,8 @@ def plan_marks(table: DeclaredTable, existing: InstalledRelation) -> Iterator[Ac
         elif not _is_marked_recorded(existing, column):
             yield _mark(table, column, recorded=True)
     for column in existing.columns:
-        is_image = column not in recorded and not _is_of_the_audit_table(table, column)
+        # One with a default is somebody's own: images have none.
+        is_image = column not in {*recorded, *existing.filled} and not _is_of_the_audit_table(table, column)
         if is_image and _is_marked_recorded(existing, column):
             yield _mark(table, column, recorded=False)
 
