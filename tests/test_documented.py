@@ -7,18 +7,20 @@ import re
 from collections.abc import Iterator
 from dataclasses import Field, fields
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import click
 import pytest
 
 import flask_pg_audit
-from flask_pg_audit import FlaskAudit
+from flask_pg_audit import FlaskAudit, history
 from flask_pg_audit.context import statements
 from flask_pg_audit.database import status
 from flask_pg_audit.database.check import WHY
 from flask_pg_audit.declare.naming import DEFAULT_CONVENTIONS
 from flask_pg_audit.declare.options import RESERVED_SETTINGS, AuditOptions
+from flask_pg_audit.history import ChangeFilter
 from flask_pg_audit.web.commands import audit_cli
 from flask_pg_audit.web.config import AuditConfig
 from flask_pg_audit.web.metadata import REQUEST_KEYS
@@ -44,10 +46,25 @@ def test_public_names(name: str) -> None:
     assert inspect.getdoc(getattr(flask_pg_audit, name))
 
 
-@pytest.mark.parametrize("name", [name for name in vars(FlaskAudit) if not name.startswith("_")])
+@pytest.mark.parametrize("name", [name for name in dir(FlaskAudit) if not name.startswith("_")])
 def test_methods_of_the_extension(name: str) -> None:
     assert re.search(rf":members: .*\b{name}\b", page("api"))
     assert inspect.getdoc(inspect.getattr_static(FlaskAudit, name))
+
+
+def test_the_history_package() -> None:
+    """The page shows all that the package offers, with what it says of itself."""
+    assert ".. automodule:: flask_pg_audit.history" in page("api")
+    for name in history.__all__:
+        assert inspect.getdoc(getattr(history, name)), name
+        if isinstance(getattr(history, name), (type, FunctionType)):
+            assert "versionadded" in (inspect.getdoc(getattr(history, name)) or "") or name in page("api"), name
+
+
+@pytest.mark.parametrize("condition", [field.name for field in fields(ChangeFilter)])
+def test_conditions_of_the_feed(condition: str) -> None:
+    assert f"`{condition}=" in page("history")
+    assert f":ivar {condition}:" in (ChangeFilter.__doc__ or "")
 
 
 @pytest.mark.parametrize("option", [field.name for field in fields(AuditOptions)])

@@ -29,6 +29,8 @@ class Any_(enum.Enum):
     def __repr__(self) -> str:
         return "ANY"
 
+    __str__ = __repr__
+
 
 #: Whoever: what ``username`` and ``actor_id`` are when they do not matter. ``None`` is nobody.
 ANY: Final = Any_.ANY

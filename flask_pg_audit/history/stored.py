@@ -23,6 +23,8 @@ class Absent(enum.Enum):
     def __repr__(self) -> str:
         return "ABSENT"
 
+    __str__ = __repr__
+
 
 #: Not NULL and not empty: there was nothing there that could have had a value.
 ABSENT: Final = Absent.ABSENT

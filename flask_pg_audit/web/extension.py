@@ -18,6 +18,7 @@ from ..errors import AuditConfigError
 from ..ui.blueprint import create_blueprint
 from .commands import audit_cli
 from .config import AuditConfig
+from .history import HistoryMethods
 from .metadata import request_id
 from .resolve import resolve_settings
 from .state import EXTENSION_KEY, AuditState, Callbacks, get_state
@@ -27,7 +28,7 @@ ContextLoader = TypeVar("ContextLoader", bound=Callable[[dict[str, Any]], Mappin
 AccessLoader = TypeVar("AccessLoader", bound=Callable[[], object])
 
 
-class FlaskAudit:
+class FlaskAudit(HistoryMethods):
     """Auditing for one or several Flask apps.
 
     Create it before the models are imported, or at least before ``db.create_all()``; models that exist already are
