@@ -53,7 +53,7 @@ class Changes:
     @cached_property
     def new(self) -> FromClause:
         """The audit table: what was stored; for a delete that is the row before it."""
-        return self.recorded.history().alias("new")
+        return self.recorded.history("new")
 
     @cached_property
     def old(self) -> FromClause:
@@ -61,7 +61,7 @@ class Changes:
 
         Found through the index on the key, one row for each change.
         """
-        earlier = self.recorded.history().alias("earlier")
+        earlier = self.recorded.history("earlier")
         same_key = [earlier.c[name] == self.new.c[name] for name in self.recorded.key_names]
         return (
             sa.select(earlier)

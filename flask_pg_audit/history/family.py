@@ -111,7 +111,7 @@ def _places_of_children(mapper: Mapper[Any], members: _Members, path: str) -> Se
         raise AuditConfigError(f"{name!r} of {mapper.class_.__name__} does not lead to a table")
     children = recorded_table(table)
     if rest:
-        images = children.history().alias()
+        images = children.history("images")
         further = sa.select(images).where(members.own(images, pairs)).subquery("members")
         return _places_of_children(relationship.mapper, _Members(further), rest)
     return sa.union(*_belonging(children, members, pairs)).subquery().select()
@@ -119,7 +119,7 @@ def _places_of_children(mapper: Mapper[Any], members: _Members, path: str) -> Se
 
 def _belonging(children: RecordedTable, members: _Members, pairs: _Pairs) -> Iterator[Select[Any]]:
     """What was changed while it belonged to the record, and the next change of each: it may be the one that left."""
-    images, following = children.history().alias("images"), children.history().alias("following")
+    images, following = children.history("images"), children.history("following")
     belongs = members.own(images, pairs)
     yield select_places(children, images).where(belongs)
     if children.key_names:

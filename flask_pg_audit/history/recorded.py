@@ -7,12 +7,12 @@ recorded, so that a null from before it existed is not taken for a value.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, MetaData, Table, TableClause
+from sqlalchemy import Connection, FromClause, MetaData, Select, Table, TableClause
 from sqlalchemy.orm import Mapper
 from sqlalchemy.types import NullType, TypeEngine
 
@@ -22,6 +22,8 @@ from ..declare.registry import AuditedTable, audited_tables, transaction_table
 from ..errors import AuditConfigError
 
 _PREFIX = "audit_"
+
+Scope = Callable[[Select[Any], Table], Select[Any]]
 
 
 @dataclass(frozen=True)
@@ -43,10 +45,12 @@ class RecordedTable:
     """An audited table as its history has it.
 
     :ivar columns: the table's own in its order, then those that it lost.
+    :ivar scope: narrows every query of the history to what somebody may see; gets a select of it, and the table.
     """
 
     audited: AuditedTable
     columns: tuple[RecordedColumn, ...]
+    scope: Scope | None = None
 
     @property
     def table(self) -> Table:
@@ -73,8 +77,16 @@ class RecordedTable:
             f'the history of "{self.table.fullname}" has no column {name!r}; it has {", ".join(self.column_names)}'
         )
 
-    def history(self) -> TableClause:
-        """The audit table as something to select from, with every column that is known of, under its name."""
+    def history(self, name: str) -> FromClause:
+        """The audit table as something to select from, called ``name``; its columns are those that are known of.
+
+        Whatever is read of it is read through this, so that nothing escapes the scope.
+        """
+        if self.scope is None:
+            return self._everything().alias(name)
+        return self.scope(sa.select(self._everything()), self.table).subquery(name)
+
+    def _everything(self) -> TableClause:
         audit_table = self.audited.audit_table
         settings = (sa.column(setting.column_name, setting.type) for setting in self.audited.settings)
         own = (sa.column(column.name, column.type) for column in build_own_columns())

@@ -78,8 +78,8 @@ def _truncates(recorded: RecordedTable, key: Mapping[str, Any]) -> Select[Any]:
     Found through the index on the key: the key of a truncate's row is null, and no other's is.
     """
     changes = Changes(recorded)
-    last, truncate = changes.new, recorded.history().alias("truncate")
-    between = recorded.history().alias("between")
+    last, truncate = changes.new, recorded.history("truncate")
+    between = recorded.history("between")
     newest = (
         ChangeFilter(key=key)
         .apply(sa.select(last.c.audit_id, last.c.audit_operation).select_from(last), changes)
