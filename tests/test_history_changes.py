@@ -41,6 +41,7 @@ from flask_pg_audit.history.key import format_key, parse_key
 from flask_pg_audit.history.position import Position
 from flask_pg_audit.history.recorded import find_audited
 from flask_pg_audit.history.timeline import read_transaction, timeline
+from flask_pg_audit.history.transactions import read_transactions
 from tests.capture import run
 
 UTC = datetime.timezone.utc
@@ -495,3 +496,29 @@ def test_a_family(engine: Engine, connection: Connection) -> None:
         of(1, "line")
     with pytest.raises(AuditConfigError, match="goes on behind the many-to-many relationship 'tags'"):
         of(1, "tags.orders")
+
+
+def test_transactions_are_groups(connection: Connection, busy: Table) -> None:
+    as_user(connection, "carol", "INSERT INTO note SELECT n FROM generate_series(1, 12000) AS n; DELETE FROM other")
+    page = read_transactions(connection, busy.metadata, limit=2)
+    bulk, truncate = page.transactions
+    assert (bulk.username, bulk.count, bulk.is_capped, bulk.tables) == ("carol", 10001, True, ("note", "other"))
+    assert [(c.table, c.operation, c.count, c.is_capped) for c in truncate.counts] == [("note", "T", 1, False)]
+    assert truncate.context == {"request_id": "r1", "path": "/p"}
+    everything_ = [*page.transactions]
+    while page.older is not None:
+        page = read_transactions(connection, busy.metadata, before=page.older, limit=2)
+        everything_ += page.transactions
+    assert [transaction.username for transaction in everything_] == [
+        "carol", None, "x" * 300, "alice", None, "bob", "alice"
+    ]  # fmt: skip
+    backwards = read_transactions(connection, busy.metadata, after=everything_[-1].id, limit=3)
+    assert backwards.transactions == tuple(everything_[3:6])
+    assert backwards.newer is not None and backwards.older is not None
+
+
+def test_transactions_with_matching_changes_only(connection: Connection, busy: Table) -> None:
+    page = read_transactions(connection, busy.metadata, ChangeFilter(operations=["U"], changed=["plan"]))
+    assert [(t.username, t.count) for t in page.transactions] == [("bob", 1)]
+    assert (page.newer, page.older) == (None, None)
+    assert read_transactions(connection, busy.metadata, ChangeFilter(username="nobody")).transactions == ()
