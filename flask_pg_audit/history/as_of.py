@@ -42,15 +42,18 @@ def as_of(entity: type[Any] | Mapper[Any] | Table, when: Moment) -> Subquery:
     :raises AuditConfigError: the table is not audited or has no primary key, or the class has several tables.
     :raises AuditError: ``when`` is a naive ``datetime`` or something else.
 
-    The audit table is read, and nothing else; no lock is taken that hinders a writer.
+    Audit tables are read, never the audited one; no lock is taken that hinders a writer.
 
     .. versionadded:: 0.1
     """
     audited = audited_table_of(entity)
     _check_key(audited)
-    latest = _latest_images(audited, when).subquery("latest")
+    latest = _latest_changes(audited, when).subquery("latest")
     images = {column: _image(column, latest) for column in audited.image_columns}
-    rows = select(*images.values()).where(latest.c.audit_operation != "D")
+    # Here and not among the changes: for a range of audit_id, with a bound that it does not know, PostgreSQL expects
+    # next to no rows, and plans for that.
+    is_left = latest.c.audit_id > _last_truncate(audited, when)
+    rows = select(*images.values()).where(latest.c.audit_operation != "D", is_left)
     mapper = mapper_of(entity)
     if mapper is not None and mapper.single and mapper.polymorphic_on is not None:
         rows = rows.where(_is_of_class(mapper, mapper.polymorphic_on, images, audited))
@@ -65,14 +68,14 @@ def _check_key(audited: AuditedTable) -> None:
         )
 
 
-def _latest_images(audited: AuditedTable, when: Moment) -> Select[Any]:
-    """The newest image of each key since the last truncate."""
+def _latest_changes(audited: AuditedTable, when: Moment) -> Select[Any]:
+    """The newest change of each key."""
     changes = audited.audit_table.alias("changes")
     key = [changes.c[column.key] for column in audited.key_columns]
+    images = [changes.c[column.key] for column in audited.image_columns]
     latest = (
-        select(changes.c.audit_operation, *(changes.c[column.key] for column in audited.image_columns))
+        select(changes.c.audit_operation, changes.c.audit_id, *images)
         .where(recorded_by(changes, when, audited.table.metadata))
-        .where(changes.c.audit_id > _last_truncate(audited, when))
         # Not those of truncates, and none from before a column joined the key: of which row now would that be?
         .where(*(column.is_not(None) for column in key))
         # All in one direction, so that the index on (key, audit_id) is this order, read backwards.
