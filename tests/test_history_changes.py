@@ -34,12 +34,12 @@ from flask_pg_audit import AuditConfigError, audited, enable, install_audit_trig
 from flask_pg_audit.context.statements import is_harmless_select
 from flask_pg_audit.history.change import Change
 from flask_pg_audit.history.changes import changes_of
+from flask_pg_audit.history.entity import find_audited
 from flask_pg_audit.history.family import family
 from flask_pg_audit.history.feed import feed, read_changes, read_feed
 from flask_pg_audit.history.filter import ChangeFilter
 from flask_pg_audit.history.key import format_key, parse_key
 from flask_pg_audit.history.position import Position
-from flask_pg_audit.history.recorded import find_audited
 from flask_pg_audit.history.timeline import read_transaction, timeline
 from flask_pg_audit.history.transactions import read_transactions
 from tests.capture import run

@@ -1,4 +1,4 @@
-"""From a mapped class or a table to the audited table that has its history."""
+"""From a mapped class, an instance or a table to the audited table that has its history."""
 
 from __future__ import annotations
 
@@ -11,19 +11,39 @@ from ..declare.registry import AuditedTable, audited_tables
 from ..errors import AuditConfigError
 
 
+def find_table(entity: object) -> Table:
+    """The table of ``entity``: a ``Table``, a mapped class, or an instance of one.
+
+    :raises AuditConfigError: it is none of these, or mapped to something that is no table.
+    """
+    if isinstance(entity, Table):
+        return entity
+    inspected: Any = inspect(entity, raiseerr=False)
+    mapper = getattr(inspected, "mapper", None)
+    if isinstance(mapper, Mapper) and isinstance(mapper.local_table, Table):
+        return mapper.local_table
+    raise AuditConfigError(f"{entity!r} is neither a Table, nor a mapped class, nor an instance of one")
+
+
+def find_audited(entity: object) -> AuditedTable:
+    """How the table of ``entity`` is audited.
+
+    :raises AuditConfigError: it is not.
+    """
+    table = find_table(entity)
+    for audited in audited_tables(table.metadata):
+        if audited.table is table:
+            return audited
+    names = ", ".join(audited.table.fullname for audited in audited_tables(table.metadata)) or "none"
+    raise AuditConfigError(f'the table "{table.fullname}" is not audited; audited are: {names}')
+
+
 def audited_table_of(entity: type[Any] | Mapper[Any] | Table) -> AuditedTable:
     """The audited table of a mapped class, a mapper or a table.
 
     :raises AuditConfigError: it is none of these, it is not audited, or its class is spread over several tables.
     """
-    mapper = mapper_of(entity)
-    table = entity if isinstance(entity, Table) else _only_table(mapper, entity)
-    for audited in audited_tables(table.metadata):
-        if audited.table is table:
-            return audited
-    raise AuditConfigError(
-        f'table "{table.fullname}" is not audited, so there is no history to read; declare it with info=audited()'
-    )
+    return find_audited(entity if isinstance(entity, Table) else _only_table(mapper_of(entity), entity))
 
 
 def mapper_of(entity: object) -> Mapper[Any] | None:

@@ -12,10 +12,11 @@ from sqlalchemy.orm import Mapper
 
 from ..errors import AuditConfigError
 from .changes import Changes
+from .entity import find_audited
 from .filter import ChangeFilter
 from .key import key_of
 from .position import Position
-from .recorded import RecordedTable, find_audited, recorded_table
+from .recorded import RecordedTable, recorded_table
 from .timeline import order_places, record_places, select_places
 
 #: Pairs of columns: of the table that a relationship leads from, and of that which it leads to.

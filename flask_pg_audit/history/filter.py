@@ -17,8 +17,9 @@ from ..declare.registry import transaction_table
 from ..declare.tables import indexed_part, request_id_of
 from ..errors import AuditConfigError
 from .changes import Changes
+from .entity import find_table
 from .equality import differ
-from .recorded import RecordedTable, find_table
+from .recorded import RecordedTable
 
 
 class Any_(enum.Enum):

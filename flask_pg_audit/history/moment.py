@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, ColumnElement, DateTime, FromClause, MetaData
 
 from ..declare.registry import audited_tables
 from ..errors import AuditError
-from .feed import Position
+from .position import Position
 
 #: An instant with a time zone; the place of a change, for the state right after it; or the id of a row of
 #: ``audit_transaction``, for the state right after its last change.

@@ -13,13 +13,13 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, FromClause, MetaData, Select, Table, TableClause
-from sqlalchemy.orm import Mapper
 from sqlalchemy.types import NullType, TypeEngine
 
 from ..declare.absence import Absence, parse_absences
 from ..declare.columns import build_own_columns
 from ..declare.registry import AuditedTable, audited_tables, transaction_table
 from ..errors import AuditConfigError
+from .entity import find_audited
 
 _PREFIX = "audit_"
 
@@ -155,33 +155,6 @@ def _as_installed(table: RecordedTable, comments: Mapping[str, str | None]) -> R
         if name not in table.column_names and not name.startswith(_PREFIX)
     ]
     return replace(table, columns=(*declared, *lost))
-
-
-def find_table(entity: object) -> Table:
-    """The table of ``entity``: a ``Table``, a mapped class, or an instance of one.
-
-    :raises AuditConfigError: it is none of these, or mapped to something that is no table.
-    """
-    if isinstance(entity, Table):
-        return entity
-    inspected: Any = sa.inspect(entity, raiseerr=False)
-    mapper = getattr(inspected, "mapper", None)
-    if isinstance(mapper, Mapper) and isinstance(mapper.local_table, Table):
-        return mapper.local_table
-    raise AuditConfigError(f"{entity!r} is neither a Table, nor a mapped class, nor an instance of one")
-
-
-def find_audited(entity: object) -> AuditedTable:
-    """How the table of ``entity`` is audited.
-
-    :raises AuditConfigError: it is not.
-    """
-    table = find_table(entity)
-    for audited in audited_tables(table.metadata):
-        if audited.table is table:
-            return audited
-    names = ", ".join(audited.table.fullname for audited in audited_tables(table.metadata)) or "none"
-    raise AuditConfigError(f'the table "{table.fullname}" is not audited; audited are: {names}')
 
 
 def recorded_table(entity: object) -> RecordedTable:

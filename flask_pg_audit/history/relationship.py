@@ -9,7 +9,7 @@ from sqlalchemy import Table
 from sqlalchemy.orm import Mapper, Relationship, foreign, relationship
 
 from ..errors import AuditConfigError
-from .recorded import find_audited
+from .entity import find_audited
 
 T = TypeVar("T")
 

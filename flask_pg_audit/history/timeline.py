@@ -10,11 +10,12 @@ from sqlalchemy import ColumnElement, CompoundSelect, FromClause, MetaData, Sele
 
 from .change import Change
 from .changes import Changes, Source, connection_of
+from .entity import find_audited
 from .feed import load, places, read_places
 from .filter import ChangeFilter
 from .key import key_of
 from .position import Position
-from .recorded import RecordedTable, find_audited, read_recorded_tables, recorded_table
+from .recorded import RecordedTable, read_recorded_tables, recorded_table
 
 
 def timeline(

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, MetaData, Table
+from sqlalchemy import Connection, MetaData, Subquery, Table
 
 from ..errors import AuditConfigError
+from ..history.as_of import as_of
 from ..history.change import Change
+from ..history.entity import find_table
 from ..history.family import family
 from ..history.feed import Page, read_changes, read_feed
 from ..history.filter import ChangeFilter
+from ..history.moment import Moment
+from ..history.past_object import get_as_of
 from ..history.position import Position
-from ..history.recorded import find_table
 from ..history.timeline import read_transaction, timeline
 from .state import get_state
+
+T = TypeVar("T")
 
 
 class HistoryMethods:
@@ -107,6 +112,25 @@ class HistoryMethods:
         """
         metadata = _metadata(bind)
         return read_transaction(_connection(metadata), metadata, transaction_id, after=after, limit=limit)
+
+    def as_of(self, entity: type[Any] | Table, when: Moment) -> Subquery:
+        """A table as it was, to select from: ``aliased(Post, audit.as_of(Post, when))``.
+
+        :param when: a ``datetime`` with a time zone, a ``Position`` or the id of a row of ``audit_transaction``.
+        :raises AuditError: see :func:`flask_pg_audit.history.as_of`.
+
+        .. versionadded:: 0.1
+        """
+        return as_of(entity, when)
+
+    def get_as_of(self, model: type[T], key: object, when: Moment) -> T | None:
+        """The object with primary key ``key`` as it was, detached and not to be attached; ``None`` if there was none.
+
+        :raises AuditError: see :func:`flask_pg_audit.history.get_as_of`.
+
+        .. versionadded:: 0.1
+        """
+        return get_as_of(get_state().db.session, model, key, when)
 
 
 def _metadata(bind: str | None) -> MetaData:
