@@ -91,7 +91,8 @@ class Changes:
     @property
     def username(self) -> ColumnElement[Any]:
         """Who: as the audit table records it where it does, else as the transaction does."""
-        own = [sa.cast(self.new.c.audit_username, Text)] if "audit_username" in self.new.c else []
+        names = [setting.column_name for setting in self.recorded.audited.settings if setting.name == "username"]
+        own = [sa.cast(self.new.c[name], Text) for name in names]
         return sa.func.coalesce(*own, self.transaction.c.username)
 
     def select(self) -> Select[Any]:

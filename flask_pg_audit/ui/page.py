@@ -14,6 +14,7 @@ from werkzeug.exceptions import BadRequest
 from ..history.excerpts import Excerpt, read_excerpts
 from ..history.feed import feed
 from ..history.position import Position
+from ..history.recorded import read_recorded_tables
 
 
 class _Config(Protocol):
@@ -70,7 +71,7 @@ def read_page(state: AppState, arguments: Mapping[str, str]) -> Page:
         places = [(row.table_key, Position(row.audit_transaction_id, row.audit_id)) for row in rows[:size]]
         if after is not None:
             places.reverse()
-        changes = tuple(read_excerpts(connection, metadata, places))
+        changes = tuple(read_excerpts(connection, read_recorded_tables(connection, metadata), places))
         ahead = len(rows) > size
         back = _has_changes_behind(connection, metadata, changes, before, after)
     has_newer, has_older = (ahead, back) if after is not None else (back, ahead)
