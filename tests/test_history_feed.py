@@ -25,7 +25,7 @@ from sqlalchemy.types import UserDefinedType
 
 from flask_pg_audit import AuditConfigError, audited, enable, install_audit_triggers, set_session_vars
 from flask_pg_audit.context.statements import is_harmless_select
-from flask_pg_audit.history.excerpts import Excerpt, read_excerpts
+from flask_pg_audit.history.excerpts import Excerpt, Field, Value, _Lengths, read_excerpts, select_excerpts
 from flask_pg_audit.history.feed import feed
 from flask_pg_audit.history.position import Position
 from flask_pg_audit.history.recorded import read_recorded_tables, recorded_tables
@@ -124,7 +124,6 @@ def test_every_table_is_read_through_its_primary_key(connection: Connection) -> 
 
 def test_reading_is_known_to_be_harmless(connection: Connection) -> None:
     """Else every page would look up the actor and send its settings."""
-    from flask_pg_audit.history.excerpts import _Lengths, select_excerpts
 
     metadata = MetaData()
     simple(metadata, "thing", Column("data", LargeBinary))
