@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping
 from typing import Any
 
 from flask import current_app, url_for
 from jinja2 import Environment
 
+from .links import NAVIGATION, change_link, here, link, record_link
 from .state import get_ui_state
 from .text import visible
+from .viewer import find_viewer
 
 #: A host may have changed any of this for its own templates; ours rely on it, on the escaping above all.
 _EXPECTED: Mapping[str, Any] = {
@@ -32,8 +35,34 @@ def render_page(template: str, **values: object) -> str:
     The host's context processors are asked, since a template of its own may need them; but what they give never
     replaces what the page is told, and when one fails, that is logged and the page is shown without them.
     """
-    page = {"url_for": url_for, **values}
+    page = {"url_for": url_for, **_frame(), **values}
     return _environment().get_template(f"flask_pg_audit/{template}").render({**_host_values(), **page})
+
+
+def _frame() -> dict[str, Any]:
+    """What every page has around it; a refusal has nothing."""
+    viewer = find_viewer()
+    if viewer is None:
+        return {}
+    config = viewer.state.config
+    return {
+        "viewer": viewer,
+        "link": link,
+        "record_link": record_link,
+        "change_link": change_link,
+        "fpa_base": config.ui_base_template or "flask_pg_audit/base.html",
+        "fpa_nav": NAVIGATION,
+        "fpa_binds": list(viewer.state.metadatas),
+        "fpa_here": here,
+        "fpa_local_zone": config.ui_time_zone,
+    }
+
+
+def _time(at: datetime.datetime) -> str:
+    """In the viewer's time zone."""
+    viewer = find_viewer()
+    zone = viewer.zone if viewer is not None else datetime.timezone.utc
+    return at.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
 def _host_values() -> dict[str, Any]:
@@ -49,6 +78,10 @@ def _environment() -> Environment:
     state = get_ui_state()
     if state.environment is None:
         environment = current_app.jinja_env.overlay(**_EXPECTED)
-        environment.filters = {**environment.filters, "fpa_visible": visible}  # the host's own stay as they are
+        environment.filters = {
+            **environment.filters,
+            "fpa_visible": visible,
+            "fpa_time": _time,
+        }  # the host's own stay as they are
         state.environment = environment
     return state.environment

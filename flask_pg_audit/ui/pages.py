@@ -1,0 +1,68 @@
+"""What answers the pages' requests: read, render, nothing else."""
+
+from __future__ import annotations
+
+from flask import make_response, request
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import BadRequest, NotFound
+
+from ..history.filter import ChangeFilter
+from ..history.position import Position
+from .change import read_change
+from .feed import read_feed_page
+from .rendering import render_page
+from .transaction import read_transaction_page
+from .viewer import get_viewer
+
+
+def show_feed() -> ResponseReturnValue:
+    """The newest transactions and what they changed."""
+    viewer = get_viewer()
+    with viewer.read() as reading:
+        page = read_feed_page(viewer, reading, ChangeFilter(), "")
+    return _with_links(render_page("feed.html", page=page), page.newer_url, page.older_url)
+
+
+def show_transaction() -> ResponseReturnValue:
+    """Everything that one transaction changed, a page at a time."""
+    viewer = get_viewer()
+    with viewer.read() as reading:
+        page = read_transaction_page(viewer, reading)
+    if page is None:
+        raise NotFound("There is no such transaction, or nothing of it is yours to see.")
+    return _with_links(render_page("transaction.html", page=page), page.previous_url, page.next_url)
+
+
+def show_change() -> ResponseReturnValue:
+    """One change with its values in full."""
+    place = read_position("at")
+    if place is None:
+        raise BadRequest("at: say which change.")
+    with get_viewer().read() as reading:
+        change = read_change(reading, request.args.get("table", ""), place)
+    if change is None:
+        raise NotFound("There is no such change, or it is not yours to see.")
+    return render_page("change.html", change=change)
+
+
+def read_position(name: str) -> Position | None:
+    """A position from the query string.
+
+    :raises werkzeug.exceptions.BadRequest: it is none.
+    """
+    token = request.args.get(name)
+    if token is None:
+        return None
+    try:
+        return Position.parse(token)
+    except ValueError as error:
+        raise BadRequest(f"{name}: {error}.") from error
+
+
+def _with_links(body: str, previous: str | None, following: str | None) -> ResponseReturnValue:
+    """The pages beside this one, in the header ``Link`` too."""
+    response = make_response(body)
+    for rel, url in (("prev", previous), ("next", following)):
+        if url is not None:
+            response.headers.add("Link", f'<{url}>; rel="{rel}"')
+    return response
