@@ -35,6 +35,10 @@ HARMLESS_FUNCTIONS = frozenset(
     """.split()  # noqa: SIM905 (a table to read, not a list to scroll through)
 )
 
+#: Settings that a harmless ``SELECT`` may set with ``set_config('<name>', ...)``: how values are written and queries
+#: are planned. The name has to stand in the statement: a parameter could be ``audit.username``.
+HARMLESS_SETTINGS = frozenset("bytea_output datestyle extra_float_digits intervalstyle jit timezone".split())  # noqa: SIM905
+
 #: Words that may stand before "(" and are no functions.
 _KEYWORDS = frozenset(
     """
@@ -114,8 +118,16 @@ def _called(tokens: list[str]) -> Iterator[str]:
             continue
         if before in ("as", "::") or _names_columns_of_cte(tokens, index):
             continue  # CAST(x AS numeric(10, 2)), x::varchar(5), "AS alias(a, b)", "WITH cte(a, b) AS (...)"
+        if name.lower() == "set_config" and before != "." and _names_harmless_setting(tokens[index + 1 : index + 3]):
+            continue
         qualified = before == "." and tokens[max(index - 3, 0)] != "pg_catalog"
         yield f".{name}" if qualified else name
+
+
+def _names_harmless_setting(arguments: list[str]) -> bool:
+    """The first argument is a literal, the whole of it, and names one of :data:`HARMLESS_SETTINGS`."""
+    name, *comma = arguments or [""]
+    return comma == [","] and name[:1] == "'" and name[1:-1].lower() in HARMLESS_SETTINGS
 
 
 def _is_name(token: str) -> bool:

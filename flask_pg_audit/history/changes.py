@@ -61,20 +61,7 @@ class Changes:
 
         Found through the index on the key, one row for each change.
         """
-        earlier = self.recorded.history("earlier")
-        same_key = [earlier.c[name] == self.new.c[name] for name in self.recorded.key_names]
-        return (
-            sa.select(earlier)
-            .where(
-                sa.literal(bool(same_key)),
-                self.new.c.audit_operation.in_(("U", "S")),
-                *same_key,
-                earlier.c.audit_id < self.new.c.audit_id,
-            )
-            .order_by(earlier.c.audit_id.desc())
-            .limit(1)
-            .lateral("old")
-        )
+        return previous_images(self.recorded, self.new, "old")
 
     @cached_property
     def transaction(self) -> FromClause:
@@ -91,9 +78,7 @@ class Changes:
     @property
     def username(self) -> ColumnElement[Any]:
         """Who: as the audit table records it where it does, else as the transaction does."""
-        names = [setting.column_name for setting in self.recorded.audited.settings if setting.name == "username"]
-        own = [sa.cast(self.new.c[name], Text) for name in names]
-        return sa.func.coalesce(*own, self.transaction.c.username)
+        return sa.func.coalesce(*own_username(self.recorded, self.new), self.transaction.c.username)
 
     def select(self) -> Select[Any]:
         """All changes of the table, in no order: what :meth:`read` needs, to be refined by columns of the three."""
@@ -180,6 +165,30 @@ class Changes:
 
 def _is_absent(column: RecordedColumn, value: object, audit_id: int) -> bool:
     return value is None and is_absent(column.absences, audit_id)
+
+
+def previous_images(recorded: RecordedTable, new: FromClause, name: str) -> FromClause:
+    """What :attr:`Changes.old` is, for another alias of the audit table."""
+    earlier = recorded.history("earlier")
+    same_key = [earlier.c[column] == new.c[column] for column in recorded.key_names]
+    return (
+        sa.select(earlier)
+        .where(
+            sa.literal(bool(same_key)),
+            new.c.audit_operation.in_(("U", "S")),
+            *same_key,
+            earlier.c.audit_id < new.c.audit_id,
+        )
+        .order_by(earlier.c.audit_id.desc())
+        .limit(1)
+        .lateral(name)
+    )
+
+
+def own_username(recorded: RecordedTable, new: FromClause) -> list[ColumnElement[Any]]:
+    """The audit table's own record of who, if it has one; never a column of the table's that is called alike."""
+    settings = recorded.audited.settings
+    return [sa.cast(new.c[setting.column_name], Text) for setting in settings if setting.name == "username"]
 
 
 def changes_of(entity: object) -> Changes:

@@ -104,7 +104,7 @@ def install_command(
     """
     if sql and prune and not dry_run:
         raise click.UsageError("--sql does not know what there is to prune; add --dry-run, which looks")
-    for key, metadata, engine in _binds(bind_key):
+    for key, metadata, engine in binds(bind_key):
         _heading(key)
         if sql and not dry_run:
             click.echo(install_audit_triggers(metadata))
@@ -134,7 +134,7 @@ def install_command(
 @with_appcontext
 def uninstall_command(drop_history: bool, yes: bool, lock_timeout: float, tries: int, bind_key: str | None) -> None:
     """Drop the triggers and functions. The history stays unless --drop-history is given."""
-    for key, metadata, engine in _binds(bind_key):
+    for key, metadata, engine in binds(bind_key):
         _heading(key)
         if drop_history:
             if not yes:
@@ -150,7 +150,7 @@ def uninstall_command(drop_history: bool, yes: bool, lock_timeout: float, tries:
 @with_appcontext
 def status_command(as_json: bool, bind_key: str | None) -> None:
     """One line per audited table: whether it records, how much it holds, when it last changed."""
-    statuses = [(key, s) for key, metadata, engine in _binds(bind_key) for s in read_status(metadata, engine)]
+    statuses = [(key, s) for key, metadata, engine in binds(bind_key) for s in read_status(metadata, engine)]
     if as_json:
         rows = [{"bind": key, **dataclasses.asdict(status)} for key, status in statuses]
         click.echo(json.dumps(rows, default=datetime.datetime.isoformat, indent=2))
@@ -178,7 +178,7 @@ def check_command(as_json: bool, ignore: tuple[str, ...], bind_key: str | None) 
     _check_codes(ignore)
     findings = [
         (key, finding)
-        for key, metadata, engine in _binds(bind_key)
+        for key, metadata, engine in binds(bind_key)
         for finding in check(metadata, engine, get_state().beside(key))
         if not finding.is_ignored(ignore)
     ]
@@ -218,7 +218,7 @@ def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
         yield show
 
 
-def _binds(bind_key: str | None) -> Iterator[tuple[str | None, MetaData, Engine]]:
+def binds(bind_key: str | None) -> Iterator[tuple[str | None, MetaData, Engine]]:
     state = get_state()
     metadatas = state.metadatas
     if not metadatas:
@@ -282,3 +282,7 @@ def _human_size(size: float) -> str:
             return f"{size:.0f} {unit}"
         size /= 1024
     return f"{size:.1f} TB"
+
+
+# Last: the module adds its commands to the group above.
+from . import commands_history  # noqa: E402, F401
