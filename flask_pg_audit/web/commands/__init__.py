@@ -1,6 +1,6 @@
 """``flask audit``: one module for each command or pair of commands; importing it adds it to the group."""
 
-from . import check, install, status
+from . import baseline, check, install, status, verify
 from .group import audit_cli
 
-__all__ = ["audit_cli", "check", "install", "status"]
+__all__ = ["audit_cli", "baseline", "check", "install", "status", "verify"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -11,8 +11,10 @@ import click
 from sqlalchemy import Engine, MetaData
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from ...database.adopt import Progress
+from ...database.batches import BATCH_SIZE
 from ...database.patience import LOCK_TIMEOUT, TRIES
+from ...database.progress import Progress
+from ...declare.registry import audit_metadata
 from ...errors import AuditConfigError, AuditError, driver_message
 from ..state import get_state
 
@@ -61,6 +63,18 @@ def lock_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+tables_argument = click.argument("tables", metavar="[TABLE]...", nargs=-1)
+
+batch_size_option = click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    default=BATCH_SIZE,
+    show_default=True,
+    metavar="N",
+    help="Rows that are handled at once.",
+)
+
+
 @contextmanager
 def progress_bar(label: str) -> Iterator[Progress | None]:
     """A function that is told how much is done, and of how much; it draws once there is something.
@@ -100,6 +114,25 @@ def binds(bind_key: str | None) -> Iterator[tuple[str | None, MetaData, Engine]]
     for key, metadata in metadatas.items():
         if bind_key is None or key == bind_key:
             yield key, metadata, state.db.engines[key]
+
+
+def chosen(
+    tables: Sequence[str], bind_key: str | None
+) -> Iterator[tuple[str | None, MetaData, Engine, list[str] | None]]:
+    """The binds with those of ``tables`` that they have, ``None`` for all; binds that have none are left out.
+
+    :raises AuditConfigError: none of the binds has one of them.
+    """
+    found = list(binds(bind_key))
+    names = {key: {audited.table.fullname for audited in audit_metadata(metadata)} for key, metadata, _ in found}
+    known = set().union(*names.values())
+    for table in tables:
+        if table not in known:
+            raise AuditConfigError(f"no audited table is called {table!r}; there are: {', '.join(sorted(known))}")
+    for key, metadata, engine in found:
+        own = [table for table in tables if table in names[key]]
+        if own or not tables:
+            yield key, metadata, engine, own or None
 
 
 def heading(key: str | None) -> None:
