@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from sqlalchemy import Engine, MetaData
 
 from ..errors import AuditInstallError
-from .batches import BATCH_SIZE, Batches, open_batches
+from .batches import BATCH_SIZE, WALK, Batches, open_batches
 from .installed import Installed
 from .name import QualifiedName
 from .pairing import KeyRange, Pair, read_pair
@@ -72,7 +72,7 @@ def baseline(
     """
     selection = select_tables(metadata, engine, tables)
     selection.require_installed()
-    with open_batches(engine, Patience(lock_timeout, tries)) as batches:
+    with open_batches(engine, Patience(lock_timeout, tries), WALK) as batches:
         jobs = [_build(batches, pair, selection.installed, batch_size) for pair in _read_pairs(batches, selection)]
         _refuse_named(selection, jobs)
         meter = Meter(progress)

@@ -17,17 +17,30 @@ from .render import qualified, render
 #: Keys that one transaction handles.
 BATCH_SIZE = 5_000
 
+# A plan that reads a whole table is cheap for one batch, in the eyes of a planner whose statistics are of yesterday,
+# and quadratic for all of them.
+
+#: What the planner is to do without so that a batch walks along the indexes of the keys until it has enough.
+WALK = ("enable_seqscan", "enable_bitmapscan", "enable_sort", "enable_hashjoin", "enable_mergejoin")
+
+#: What it is to do without so that a batch reads two ranges and joins them once.
+JOIN_RANGES = ("enable_seqscan", "enable_bitmapscan", "enable_nestloop")
+
 _INSUFFICIENT_PRIVILEGE = "42501"
 
 _T = TypeVar("_T")
 
 
 class Batches:
-    """Runs the transactions of a job, each under ``lock_timeout`` and again when it did not get its locks."""
+    """Runs the transactions of a job, each under ``lock_timeout`` and again when it did not get its locks.
 
-    def __init__(self, connection: Connection, patience: Patience) -> None:
+    :param off: what the planner is to do without.
+    """
+
+    def __init__(self, connection: Connection, patience: Patience, off: tuple[str, ...]) -> None:
         self._connection = connection
         self._patience = patience
+        self._off = off
 
     def run(self, work: Callable[[], _T]) -> _T:
         """Call ``work`` in a transaction of its own; again, from its beginning, if it did not get a lock."""
@@ -35,7 +48,7 @@ class Batches:
         def attempt() -> _T:
             with self._connection.begin():
                 self._patience.limit(self._connection)
-                self.execute(render("plan_batches"))
+                self.execute(render("plan_batches", off=self._off))
                 return work()
 
         return self._patience.retry(attempt)
@@ -59,7 +72,7 @@ class Batches:
 
 
 @contextmanager
-def open_batches(engine: Engine, patience: Patience) -> Iterator[Batches]:
+def open_batches(engine: Engine, patience: Patience, off: tuple[str, ...]) -> Iterator[Batches]:
     """A connection for the transactions of one job.
 
     ``READ COMMITTED``, whatever the engine has: each statement sees what was committed when it began.
@@ -71,7 +84,7 @@ def open_batches(engine: Engine, patience: Patience) -> Iterator[Batches]:
         raise AuditConfigError(f"an Engine is needed, since every batch is a transaction of its own; got {engine!r}")
     try:
         with engine.connect() as connection:
-            yield Batches(connection.execution_options(isolation_level="READ COMMITTED"), patience)
+            yield Batches(connection.execution_options(isolation_level="READ COMMITTED"), patience, off)
     except DBAPIError as error:
         way_out = _WAYS_OUT.get(sqlstate(error) or "", "")
         raise AuditInstallError(f"PostgreSQL refused: {driver_message(error)}{way_out}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from ..declare.absence import Absence, parse_absences
 from .batches import Batches
@@ -23,13 +24,17 @@ _TIMES = frozenset({"date", "timestamp"})
 #: json, xml and point have none (trap T7): all others are compared as text, byte by byte.
 _TYPED = _EXACT | _FLOATS | _TIMES | {"boolean", "uuid", "bytea", "time"}
 
+#: Types of keys that can be found by an index: their equality is that by which the triggers tell rows apart, or means
+#: the same. For a trigger, 'a' and 'A' are two keys even if citext takes them for equal: all others are read as text.
+_KEYS = _TYPED | _TEXTS | {"character", "interval", "inet", "cidr", "macaddr", "oid"}
+
 
 @dataclass(frozen=True)
 class PairedKey:
     """A column of the primary key.
 
     :ivar type: of the live column, as SQL.
-    :ivar as_text: the two columns' types have no equality in common.
+    :ivar as_text: the two columns have no equality in common that is also the triggers'; no index is of use.
     :ivar collation: of the live column, as SQL, where the history's column has another one.
     """
 
@@ -90,21 +95,29 @@ class KeyRange:
 def read_pair(batches: Batches, table: DeclaredTable, installed: Installed) -> Pair:
     """Read how the columns of one audited table and of its audit table match; both are there."""
     live, kept = installed.relations[table.name], installed.relations[table.trigger.audit_table]
-    collations, comments = _read_columns(batches, table.trigger)
+    facts = _read_columns(batches, table.trigger)
     names = [name for name in table.trigger.columns if name in live.columns and name in kept.columns]
-    keys = (_pair_key(key.name, live, kept, collations) for key in table.trigger.key)
-    columns = (_pair_column(name, live, kept, comments.get(name)) for name in names)
+    keys = (_pair_key(key.name, live, kept, facts) for key in table.trigger.key)
+    columns = (_pair_column(name, live, kept, facts[False, name].comment) for name in names)
     return Pair(_plain_trigger(table.trigger, kept), tuple(keys), tuple(columns))
 
 
-def _read_columns(
-    batches: Batches, trigger: AuditTrigger
-) -> tuple[dict[tuple[bool, str], str | None], dict[str, str | None]]:
-    """The collations by side and column, and the comments on the audit table's columns."""
+class _Facts(NamedTuple):
+    """What else the catalog says of a column."""
+
+    collation: str | None
+    is_enum: bool
+    comment: str | None
+
+
+#: By side, true for the live one, and name.
+_AllFacts = Mapping[tuple[bool, str], _Facts]
+
+
+def _read_columns(batches: Batches, trigger: AuditTrigger) -> _AllFacts:
     query = render("read_pair", table=qualified(trigger.table), audit_table=qualified(trigger.audit_table))
     rows = batches.run(lambda: batches.rows(query))
-    collations = {(is_live, name): collation for is_live, name, collation, _ in rows}
-    return collations, {name: comment for is_live, name, _, comment in rows if not is_live}
+    return {(is_live, name): _Facts(*facts) for is_live, name, *facts in rows}
 
 
 def _plain_trigger(trigger: AuditTrigger, kept: InstalledRelation) -> AuditTrigger:
@@ -117,18 +130,18 @@ def _plain_trigger(trigger: AuditTrigger, kept: InstalledRelation) -> AuditTrigg
     return replace(trigger, settings=settings)
 
 
-def _pair_key(
-    name: str, live: InstalledRelation, kept: InstalledRelation, collations: Mapping[tuple[bool, str], str | None]
-) -> PairedKey:
-    as_text = not _has_common_equality(ColumnType.parse(live.columns[name]), ColumnType.parse(kept.columns[name]))
-    own, other = collations[True, name], collations[False, name]
-    return PairedKey(name, live.columns[name], as_text, own if own != other else None)
+def _pair_key(name: str, live: InstalledRelation, kept: InstalledRelation, facts: _AllFacts) -> PairedKey:
+    own, other = facts[True, name], facts[False, name]
+    is_same_enum = own.is_enum and other.is_enum and live.columns[name] == kept.columns[name]
+    as_text = not is_same_enum and not _is_found_by_index(
+        ColumnType.parse(live.columns[name]), ColumnType.parse(kept.columns[name])
+    )
+    return PairedKey(name, live.columns[name], as_text, own.collation if own.collation != other.collation else None)
 
 
-def _has_common_equality(live: ColumnType, kept: ColumnType) -> bool:
-    """One that an index can find rows by."""
+def _is_found_by_index(live: ColumnType, kept: ColumnType) -> bool:
     if (live.name, live.rest) == (kept.name, kept.rest):
-        return True
+        return live.name in _KEYS and "[]" not in live.rest
     alike = any({live.name, kept.name} <= family for family in (_EXACT, _TEXTS))
     return alike and live.rest == kept.rest == ""
 

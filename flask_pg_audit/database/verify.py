@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from sqlalchemy import Engine, MetaData
 
-from .batches import BATCH_SIZE, Batches, open_batches
+from .batches import BATCH_SIZE, JOIN_RANGES, Batches, open_batches
 from .comparison import TableComparison
 from .differences import Tally, Verified
 from .lone_transactions import compare_transactions, read_histories
@@ -55,7 +55,7 @@ def verify(
     """
     selection = select_tables(metadata, engine, tables)
     selection.require_installed() if repair else selection.require_history()
-    with open_batches(engine, Patience(lock_timeout, tries)) as batches:
+    with open_batches(engine, Patience(lock_timeout, tries), JOIN_RANGES) as batches:
         meter = Meter(progress)
         meter.expect(_counts(batches, selection))
         tallies = {table.name.display: Tally(table.name.display, limit) for table in selection.tables}
