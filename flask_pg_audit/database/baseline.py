@@ -99,9 +99,9 @@ def _build(batches: Batches, pair: Pair, installed: Installed, batch_size: int) 
 
 
 def _refuse_named(selection: Selection, jobs: Iterable[_KeyedBaseline | _WholeBaseline]) -> None:
-    reasons = [job.refusal for job in jobs if job.refusal is not None]
-    if selection.named and reasons:
-        raise AuditInstallError(reasons[0])
+    for job in jobs:
+        if selection.named and job.refusal is not None:
+            raise AuditInstallError(f"{job.table}: {job.refusal}")
 
 
 @dataclass(frozen=True)
@@ -127,6 +127,7 @@ class _KeyedBaseline:
     def __init__(self, batches: Batches, pair: Pair, sources: tuple[QualifiedName, ...], batch_size: int) -> None:
         self._batches = batches
         self._pair = pair
+        self.table = pair.table.display
         self._sources = sources
         self._batch_size = batch_size
 
@@ -135,7 +136,7 @@ class _KeyedBaseline:
 
     def run(self, meter: Meter) -> Baselined:
         written = sum(self._run_source(source, meter) for source in self._sources)
-        return Baselined(self._pair.table.display, written)
+        return Baselined(self.table, written)
 
     def _run_source(self, source: QualifiedName, meter: Meter) -> int:
         written, ranges = 0, [KeyRange()]
@@ -187,6 +188,7 @@ class _WholeBaseline:
     def __init__(self, batches: Batches, pair: Pair) -> None:
         self._batches = batches
         self._pair = pair
+        self.table = pair.table.display
         self._is_recorded = bool(self._history(""))
         has_baseline = self._is_recorded and bool(self._history("WHERE audit_operation = 'S'"))
         self.refusal = None if has_baseline or not self._is_recorded else self._reason
@@ -194,8 +196,8 @@ class _WholeBaseline:
     @property
     def _reason(self) -> str:
         return (
-            f"{self._pair.table.display}: has no primary key, and changes have been recorded already: which rows lack "
-            "history cannot be told; declare a primary key"
+            "has no primary key, and changes have been recorded already: which rows lack history cannot be told; "
+            "declare a primary key"
         )
 
     def _history(self, where: str) -> int:
@@ -209,7 +211,7 @@ class _WholeBaseline:
     def run(self, meter: Meter) -> Baselined:
         written = 0 if self._is_recorded else self._batches.run(self._write)
         meter.advance(written)
-        return Baselined(self._pair.table.display, written, self.refusal)
+        return Baselined(self.table, written, self.refusal)
 
     def _write(self) -> int:
         self._batches.lock(self._pair.table)

@@ -50,6 +50,6 @@ def baseline_command(
 
 def _echo(table: Baselined) -> None:
     if table.skipped is not None:
-        click.echo(f"{table.table}: skipped: {table.skipped}", err=True)
+        click.echo(f"{table.table}: skipped: it {table.skipped}", err=True)
     else:
         click.echo(f"{table.table}: {table.rows:,} rows")
