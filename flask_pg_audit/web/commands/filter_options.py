@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 
 import click
 
-from ..declare.columns import OPERATION_LABELS
-from ..errors import AuditConfigError
-from ..history.filter import ANY, ChangeFilter
-from ..history.position import Position
-from ..history.recorded import RecordedTable
+from ...declare.columns import OPERATION_LABELS
+from ...errors import AuditConfigError
+from ...history.filter import ANY, ChangeFilter
+from ...history.position import Position
+from ...history.recorded import RecordedTable
 
 Command = TypeVar("Command", bound=Callable[..., None])
 

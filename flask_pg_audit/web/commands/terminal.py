@@ -10,10 +10,10 @@ from typing import Any
 
 import click
 
-from ..history.key import format_key
-from ..history.sketch import Sketch, SketchedImage, SketchedValue
-from ..history.sketch_diff import read_value
-from ..ui.text import visible
+from ...history.key import format_key
+from ...history.sketch import Sketch, SketchedImage, SketchedValue
+from ...history.sketch_diff import read_value
+from ...ui.text import visible
 
 WIDTH = 80
 INDENT = "    "

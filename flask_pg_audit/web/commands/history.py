@@ -11,19 +11,19 @@ import click
 from flask.cli import with_appcontext
 from sqlalchemy import Connection, Engine, MetaData
 
-from ..errors import AuditConfigError
-from ..history.export import ExportRow, export_rows, rows_at
-from ..history.export_formats import FORMATS, render_json
-from ..history.feed import places, read_places
-from ..history.filter import ChangeFilter
-from ..history.key import format_key, parse_key
-from ..history.position import Position
-from ..history.recorded import RecordedTable, read_recorded_tables
-from ..history.sketch import Sketch, read_sketches
-from ..history.snapshot import settle_output, snapshot
-from ..history.timeline import order_places, record_places
-from .commands import audit_cli, binds, progress_bar
+from ...errors import AuditConfigError
+from ...history.export import ExportRow, export_rows, rows_at
+from ...history.export_formats import FORMATS, render_json
+from ...history.feed import places, read_places
+from ...history.filter import ChangeFilter
+from ...history.key import format_key, parse_key
+from ...history.position import Position
+from ...history.recorded import RecordedTable, read_recorded_tables
+from ...history.sketch import Sketch, read_sketches
+from ...history.snapshot import settle_output, snapshot
+from ...history.timeline import order_places, record_places
 from .filter_options import POSITION, TEXT, check_filter, filter_options, number, one_of
+from .group import audit_cli, binds, progress_bar
 from .output_file import write_output
 from .terminal import log_lines
 from .timeline_view import timeline_lines

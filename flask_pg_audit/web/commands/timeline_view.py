@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
-from ..history.diff import ABSENT, FieldDiff
-from ..history.json_diff import JsonDiff, format_path
-from ..history.sketch import Sketch
-from ..history.sketch_diff import diff_sketches
-from ..history.text_diff import Segment
-from ..ui.text import visible
+from ...history.diff import ABSENT, FieldDiff
+from ...history.json_diff import JsonDiff, format_path
+from ...history.sketch import Sketch
+from ...history.sketch_diff import diff_sketches
+from ...history.text_diff import Segment
+from ...ui.text import visible
 from .terminal import INDENT, WIDTH, Styled, became, fit, header, line, request_line, show, wrap
 
 _MAX_PATHS = 20
