@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from ..errors import AuditConflictError, Conflict, driver_message, sqlstate
 from .comparison import Comparison, compare_rows, lock_rows, read_differences
 from .constraints import check_deferred
-from .decision import Rules, Write, check_columns, with_values
+from .decision import FORCEABLE, Rules, Write, check_columns, with_values
 from .link import linked
 from .live import LiveTable, read_live_tables
 from .referrers import find_referrers
@@ -68,7 +68,7 @@ def _write(
 ) -> None:
     referrers = [] if options.force else find_referrers(connection, batches)
     if referrers:
-        raise AuditConflictError(referrers, _HINT)
+        raise AuditConflictError(referrers, "Revert those first, or let it happen (force=True).")
     if batches:
         with linked(connection, plan.link):
             write_batches(connection, batches)
@@ -98,14 +98,15 @@ def _decide(
     # All locks before anything is compared, in one order for everybody.
     for table, own in sorted(zip(tables, targets, strict=True), key=lambda pair: pair[0].name):
         lock_rows(connection, table, own)
-    decided, conflicts = [], list[Conflict]()
+    decided, conflicts, hint = [], list[Conflict](), ""
     for table, own in zip(tables, targets, strict=True):
         rules = Rules(table, columns, options.force, version_of(table.recorded.table), supplied)
         writes, refused = _decide_rows(rules, compare_rows(connection, table, own, rules.version))
         decided.append((rules, writes))
         conflicts += _told(connection, table, refused)
+        hint = _HINT if any(conflict.reason in FORCEABLE for _, own in refused for conflict in own) else hint
     if conflicts:
-        raise AuditConflictError(conflicts, _HINT)
+        raise AuditConflictError(conflicts, hint)
     return decided
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Boolean, ColumnElement, Connection, FromClause, Row, Select
-from sqlalchemy.dialects.postgresql import array
+from sqlalchemy import Boolean, ColumnElement, Connection, FromClause, Integer, Row, Select
+from sqlalchemy.dialects.postgresql import ARRAY, array
 
 from ..history.changes import reading_type
 from ..history.equality import differ
@@ -16,6 +16,9 @@ from ..history.position import Position
 from .live import LiveTable, is_at, place_table
 from .target import Target
 from .versions import VersionColumn
+
+#: Where the keys begin in a row of the comparison.
+_KEYS = 8
 
 
 @dataclass(frozen=True)
@@ -100,8 +103,8 @@ def compare_rows(
 ) -> list[Comparison]:
     """Compare each row with its images, in the order of ``targets``; one query."""
     sources = _Sources.of(table, targets)
-    query = _compare(sources, version)
-    return [_build(row, table, targets[row.n]) for row in connection.execute(query)]
+    names = _Names(table.written)
+    return [_build(row, table, targets[row.n], names) for row in connection.execute(_compare(sources, version))]
 
 
 def _compare(sources: _Sources, version: VersionColumn | None) -> Select[Any]:
@@ -113,13 +116,13 @@ def _compare(sources: _Sources, version: VersionColumn | None) -> Select[Any]:
             sources.places.c.n,
             live.c[table.key_names[0]].is_not(None).label("exists_"),
             counted.label("version"),
-            *_labelled(table, "key", sources.at),
-            *_labelled(table, "new", sources.wanted),
             _flags(differ(live.c[name], expected[name]) for name in expected).label("modified"),
             _flags(differ(expected[name], wanted[name]) for name in expected).label("undone"),
             _flags(differ(live.c[name], wanted[name]) for name in wanted).label("missing"),
             _flags(table.is_absent(sources.expected, name) for name in expected).label("no_expected"),
             _flags(table.is_absent(sources.wanted, name) for name in wanted).label("no_wanted"),
+            *_labelled(table, "key", sources.at),
+            *_labelled(table, "new", sources.wanted),
         )
         .select_from(sources.joined)
         .order_by(sources.places.c.n)
@@ -132,27 +135,36 @@ def _labelled(table: LiveTable, label: str, images: FromClause) -> Iterator[Colu
 
 
 def _flags(flags: Iterator[ColumnElement[bool]]) -> ColumnElement[Any]:
-    found: array[Any] = array(list(flags), type_=Boolean())
-    return found
+    """One digit for each column: an array would be a list in Python, for each of 10,000s of rows."""
+    digits = sa.cast(array(list(flags), type_=Boolean()), ARRAY(Integer))
+    return sa.func.array_to_string(digits, "", "0")
 
 
-def _build(row: Row[Any], table: LiveTable, target: Target) -> Comparison:
-    def names(flags: Sequence[bool]) -> frozenset[str]:
-        return frozenset(name for name, flag in zip(table.written, flags, strict=True) if flag)
-
-    unrecorded = names(row.no_wanted)
-    unexpected = names(row.no_expected)
+def _build(row: Row[Any], table: LiveTable, target: Target, names: _Names) -> Comparison:
+    unexpected, unrecorded = names[row.no_expected], names[row.no_wanted]
     return Comparison(
         target=target,
         exists=row.exists_,
-        key={name: row._mapping[f"key_{n}"] for n, name in enumerate(table.key_names)},
-        new_key={name: row._mapping[f"new_{n}"] for n, name in enumerate(table.key_names)},
+        key=dict(zip(table.key_names, row[_KEYS:], strict=False)),
+        new_key=dict(zip(table.key_names, row[_KEYS + len(table.key_names) :], strict=False)),
         version=row.version,
-        modified=names(row.modified) - unexpected,
-        undone=names(row.undone) - unexpected - unrecorded,
-        missing=names(row.missing) - unrecorded,
+        modified=names[row.modified] - unexpected,
+        undone=names[row.undone] - unexpected - unrecorded,
+        missing=names[row.missing] - unrecorded,
         unrecorded=unrecorded,
     )
+
+
+class _Names(dict[str, frozenset[str]]):
+    """The columns that a row of digits stands for; most rows have the same few."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__()
+        self._names = names
+
+    def __missing__(self, digits: str) -> frozenset[str]:
+        self[digits] = found = frozenset(n for n, digit in zip(self._names, digits, strict=True) if digit == "1")
+        return found
 
 
 def read_differences(

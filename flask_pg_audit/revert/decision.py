@@ -16,6 +16,11 @@ from .versions import VersionColumn, set_by_every_update
 
 #: Replaced by the values, which are read when they are needed.
 CHANGED = "it was changed since"
+GONE = "the row is not there any more"
+AGAIN = "there is a row with this key again"
+
+#: What ``force`` writes over.
+FORCEABLE = frozenset({CHANGED, GONE, AGAIN})
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ class Rules:
     def _decide_delete(self, compared: Comparison) -> Write | list[Conflict] | None:
         if not compared.exists:
             is_expected = self.force or compared.target.expected is ANYTHING
-            return None if is_expected else [self._conflict(compared, "the row is not there any more")]
+            return None if is_expected else [self._conflict(compared, GONE)]
         if self.columns is not None:
             return [self._conflict(compared, "the row did not exist then, so its columns have no value to go back to")]
         return self._differences(compared, compared.modified) or Write(compared, "D", ())
@@ -66,7 +71,7 @@ class Rules:
     def _decide_update(self, compared: Comparison) -> Write | list[Conflict] | None:
         expected = compared.target.expected
         if expected is None and not self.force:
-            return [self._conflict(compared, "there is a row with this key again")]
+            return [self._conflict(compared, AGAIN)]
         relevant = self._allowed(compared.undone if isinstance(expected, Position) else compared.missing)
         conflicts = self._differences(compared, compared.modified & relevant)
         if conflicts:
@@ -76,7 +81,7 @@ class Rules:
 
     def _decide_insert(self, compared: Comparison) -> Write | list[Conflict]:
         if isinstance(compared.target.expected, Position) and not self.force:
-            return [self._conflict(compared, "the row is not there any more")]
+            return [self._conflict(compared, GONE)]
         if self.columns is not None:
             return [self._conflict(compared, "the row is not there, and cannot come back with some of its columns")]
         recorded = frozenset(self.table.written) - compared.unrecorded

@@ -63,7 +63,7 @@ class LiveTable:
     def name(self) -> str:
         return self.recorded.table.fullname
 
-    @property
+    @cached_property
     def key_names(self) -> tuple[str, ...]:
         return self.recorded.key_names
 
