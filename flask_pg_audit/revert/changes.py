@@ -13,8 +13,9 @@ from ..declare.registry import transaction_table
 from ..errors import AuditConfigError
 from ..history.change import Change
 from ..history.changes import Source
+from ..history.entity import find_table
 from ..history.position import Position
-from ..history.recorded import RecordedTable, find_table, read_recorded_tables
+from ..history.recorded import RecordedTable, read_recorded_tables
 from .apply import Options, apply_plan
 from .effects import Effect, at_positions, of_transactions, read_effects
 from .link import Link
@@ -179,7 +180,7 @@ def _plan_transactions(connection: Connection, metadata: MetaData, ids: Sequence
 
 
 def _has_changes(connection: Connection, recorded: RecordedTable, ids: Sequence[int]) -> bool:
-    images = recorded.history()
+    images = recorded.history("images")
     query = sa.select(sa.literal(1)).where(of_transactions(ids)(images), images.c.audit_operation != "S").limit(1)
     return connection.scalar(query.select_from(images)) is not None
 

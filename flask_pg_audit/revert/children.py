@@ -102,7 +102,7 @@ def _referring(
     deleted: Sequence[Position],
     images: Sequence[Position],
 ) -> Select[Any]:
-    own, theirs = child.history().alias("own"), parent.history().alias("theirs")
+    own, theirs = child.history("own"), parent.history("theirs")
     rows, parents = place_table("rows", rows=deleted), place_table("parents", parents=images)
     refers = (own.c[element.parent.name] == theirs.c[element.column.name] for element in constraint.elements)
     return (

@@ -65,7 +65,7 @@ class _Sources:
             expected=[_position(target.expected) for target in targets],
             wanted=[target.wanted for target in targets],
         )
-        at, expected, wanted = (history().alias(name) for name in ("at", "expected", "wanted"))
+        at, expected, wanted = (history(name) for name in ("at", "expected", "wanted"))
         return cls(table, places, at, expected, wanted, table.clause().alias("live"))
 
     @property
@@ -87,7 +87,7 @@ def _position(expected: object) -> Position | None:
 def lock_rows(connection: Connection, table: LiveTable, targets: Sequence[Target]) -> None:
     """``SELECT … FOR UPDATE`` of the rows that are there, in the order of their keys."""
     places = place_table("places", at=[target.at for target in targets])
-    at, live = table.recorded.history().alias("at"), table.clause().alias("live")
+    at, live = table.recorded.history("at"), table.clause().alias("live")
     rows = (
         sa.select(sa.literal(1).label("one"))
         .select_from(places.join(at, is_at(at, places, "at")).join(live, table.same_key(live, at)))

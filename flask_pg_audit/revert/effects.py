@@ -102,7 +102,7 @@ def _effects(recorded: RecordedTable, chosen: Chosen) -> Select[Any]:
     ranked = _ranked(recorded, sa.union_all(_own(recorded, chosen), _truncated(recorded, chosen)).subquery("events"))
     names = recorded.key_names
     previous = _previous(recorded, ranked)
-    between = recorded.history().alias("between_them")
+    between = recorded.history("between_them")
     count = (
         sa.select(sa.func.count())
         .select_from(between)
@@ -124,7 +124,7 @@ def _effects(recorded: RecordedTable, chosen: Chosen) -> Select[Any]:
 
 
 def _own(recorded: RecordedTable, chosen: Chosen) -> Select[Any]:
-    images = recorded.history().alias("images")
+    images = recorded.history("images")
     return sa.select(
         images.c.audit_id.label("at"),
         images.c.audit_operation.label("operation"),
@@ -143,7 +143,7 @@ def _image(recorded: RecordedTable, images: FromClause) -> list[ColumnElement[An
 
 def _truncated(recorded: RecordedTable, chosen: Chosen) -> Select[Any]:
     """The records that a truncate removed, as deletes."""
-    truncate, images = recorded.history().alias("truncates"), recorded.history().alias("images")
+    truncate, images = recorded.history("truncates"), recorded.history("images")
     key = [images.c[name] for name in recorded.key_names]
     newest_first = sa.func.row_number().over(
         partition_by=[truncate.c.audit_id, *key], order_by=images.c.audit_id.desc()
@@ -176,7 +176,7 @@ def _is_truncate(recorded: RecordedTable, images: FromClause) -> list[ColumnElem
 
 
 def _truncate_before(recorded: RecordedTable, truncate: FromClause) -> ColumnElement[int]:
-    earlier = recorded.history().alias("earlier_truncates")
+    earlier = recorded.history("earlier_truncates")
     newest = sa.select(sa.func.max(earlier.c.audit_id)).where(
         *_is_truncate(recorded, earlier), earlier.c.audit_id < truncate.c.audit_id
     )
@@ -184,7 +184,7 @@ def _truncate_before(recorded: RecordedTable, truncate: FromClause) -> ColumnEle
 
 
 def _is_truncated(recorded: RecordedTable, since: ColumnElement[int], until: ColumnElement[int]) -> ColumnElement[bool]:
-    between = recorded.history().alias("truncates_between")
+    between = recorded.history("truncates_between")
     return sa.exists(
         sa.select(sa.literal(1))
         .select_from(between)
@@ -217,7 +217,7 @@ def _ranked(recorded: RecordedTable, events: Subquery) -> Subquery:
 
 def _previous(recorded: RecordedTable, ranked: Subquery) -> FromClause:
     """The record's newest image from before the first event, where that was no delete."""
-    earlier = recorded.history().alias("earlier")
+    earlier = recorded.history("earlier")
     return (
         sa.select(
             earlier.c.audit_transaction_id.label("previous_transaction"),

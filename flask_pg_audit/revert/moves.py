@@ -35,7 +35,7 @@ def read_moves(connection: Connection, recorded: RecordedTable, transaction_ids:
 
 def _of_statements(recorded: RecordedTable) -> Iterator[tuple[FromClause, Select[Any]]]:
     """The changes of one statement have one time."""
-    images = recorded.history().alias("images")
+    images = recorded.history("images")
     statement = (images.c.audit_transaction_id, images.c.audit_operation_timestamp)
     content = _content(recorded, images)
     if content is not None:
@@ -61,7 +61,7 @@ def _count(images: FromClause, operation: str) -> ColumnElement[int]:
 
 def _of_rows(recorded: RecordedTable) -> Iterator[tuple[FromClause, Select[Any]]]:
     """With a trigger for each row the insert follows the delete."""
-    images, following = recorded.history().alias("images"), recorded.history().alias("following")
+    images, following = recorded.history("images"), recorded.history("following")
     content = _content(recorded, images)
     same = sa.true() if content is None else content == _content(recorded, following)
     next_ = sa.and_(

@@ -13,10 +13,11 @@ from sqlalchemy import Connection, FromClause, Select, Table
 from ..declare.registry import transaction_table
 from ..errors import AuditConfigError, AuditConflictError, Conflict
 from ..history.changes import Changes, Source
+from ..history.entity import find_audited
 from ..history.filter import ChangeFilter, check_instant
 from ..history.key import format_key, key_of
 from ..history.position import Position
-from ..history.recorded import RecordedTable, find_audited, read_recorded_tables
+from ..history.recorded import RecordedTable, read_recorded_tables
 from .apply import Options, apply_plan
 from .children import find_deleted_children
 from .link import Link
@@ -128,7 +129,7 @@ def _read_events(connection: Connection, recorded: RecordedTable, key: Mapping[s
     """The record's changes, and the truncates of its table that removed it, oldest first."""
     changes = Changes(recorded)
     own = ChangeFilter(key=key).apply(_select_event(changes.new), changes)
-    truncates = recorded.history().alias("truncates")
+    truncates = recorded.history("truncates")
     is_truncate = (truncates.c.audit_operation == "T", *(truncates.c[name].is_(None) for name in recorded.key_names))
     query = sa.union_all(own, _select_event(truncates).where(*is_truncate))
     rows = [_Event(Position(row[0], row[1]), row[2], row[3]) for row in connection.execute(query)]

@@ -45,7 +45,7 @@ def find_referrers(connection: Connection, batches: Sequence[Batch]) -> list[Con
 def _check(connection: Connection, batch: Batch, reference: _Reference, batches: Sequence[Batch]) -> list[Conflict]:
     table = batch.table
     places = place_table("places", at=[target.at for target in _targets(batch)])
-    at, parent = table.recorded.history().alias("at"), _columns_of(table, reference.referred).alias("parent")
+    at, parent = table.recorded.history("at"), _columns_of(table, reference.referred).alias("parent")
     others = [other for other in batches if other.table.oid == reference.oid and _leaves(other, reference)]
     keys = {name for other in others for name in other.table.key_names}
     child = sa.table(reference.table, *map(sa.column, {*reference.columns, *keys}), schema=reference.schema).alias(
@@ -84,7 +84,7 @@ def _leaves(batch: Batch, reference: _Reference) -> bool:
 
 def _is_among(child: Any, batch: Batch) -> ColumnElement[bool]:
     places = place_table("others", at=[target.at for target in _targets(batch)])
-    at = batch.table.recorded.history().alias("theirs")
+    at = batch.table.recorded.history("theirs")
     return sa.exists(
         sa.select(sa.literal(1))
         .select_from(places.join(at, is_at(at, places, "at")))

@@ -132,7 +132,7 @@ def _rows(batch: Batch) -> Any:
     table, columns = batch.table, batch.columns
     targets = [write.comparison.target for write in batch.writes]
     places = place_table("places", at=[t.at for t in targets], wanted=[t.wanted for t in targets])
-    at, wanted = (table.recorded.history().alias(name) for name in ("at", "wanted"))
+    at, wanted = (table.recorded.history(name) for name in ("at", "wanted"))
     joined: Any = places.join(at, is_at(at, places, "at"))
     selected = [table.value(at, name).label(f"key_{n}") for n, name in enumerate(table.key_names)]
     if columns:
@@ -158,7 +158,7 @@ def _per_row(values: dict[str, tuple[list[Any], Any]]) -> Any:
 def _insert(batch: Batch, after: list[ColumnElement[bool]]) -> Any:
     table, recorded = batch.table, frozenset(batch.columns)
     places = place_table("places", wanted=[write.comparison.target.wanted for write in batch.writes])
-    wanted = table.recorded.history().alias("wanted")
+    wanted = table.recorded.history("wanted")
     joined: Any = places.join(wanted, is_at(wanted, places, "wanted"))
     values: dict[str, ColumnElement[Any]] = {name: table.value(wanted, name) for name in batch.columns}
     values |= batch.rules.supplied.constants(table, recorded)
@@ -185,7 +185,7 @@ def _insert(batch: Batch, after: list[ColumnElement[bool]]) -> Any:
 
 def _next_version(table: LiveTable, wanted: Any, version: VersionColumn) -> ColumnElement[Any]:
     """After all versions that there ever were of the row."""
-    ever = table.recorded.history().alias("ever")
+    ever = table.recorded.history("ever")
     newest = sa.select(sa.func.max(sa.cast(ever.c[version.name], BigInteger))).where(
         *(ever.c[name] == wanted.c[name] for name in table.key_names)
     )
