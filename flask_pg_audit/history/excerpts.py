@@ -113,7 +113,7 @@ def read_excerpts(
     first differ further inside, they are read around there. A place that is not there any more is left out.
 
     :param depth: how many characters of a long value are searched for the first difference.
-    :param only: the one column to be read, and none of the others.
+    :param only: the one column to be read, besides the key.
     :param digests: read the SHA-256 of bytes too, of up to 64 MB.
     """
     by_table: dict[str, list[Position]] = defaultdict(list)

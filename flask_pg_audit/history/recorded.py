@@ -80,9 +80,10 @@ class RecordedTable:
         )
 
     def only(self, name: str) -> RecordedTable:
-        """With the one column to be shown; with none where it has no such column."""
-        others = [column for column in self.columns if column.name != name]
-        shown = tuple(column for column in self.columns if column.name == name)
+        """With one of its columns, and those of the key; the others are hidden."""
+        wanted = {name, *self.key_names}
+        shown = tuple(column for column in self.columns if column.name in wanted)
+        others = (column for column in self.columns if column.name not in wanted)
         return replace(self, columns=shown, hidden=(*self.hidden, *others))
 
     def history(self, name: str) -> FromClause:
