@@ -169,12 +169,13 @@ def _is_absent(column: RecordedColumn, value: object, audit_id: int) -> bool:
 
 def previous_images(recorded: RecordedTable, new: FromClause, name: str) -> FromClause:
     """What :attr:`Changes.old` is, for another alias of the audit table."""
-    earlier = recorded.history("earlier")
-    same_key = [earlier.c[column] == new.c[column] for column in recorded.key_names]
+    earlier, names = recorded.history("earlier"), recorded.key_names
+    # A key that is newer than the audit table is in none of its images.
+    same_key = [earlier.c[column] == new.c[column] for column in names if column in earlier.c]
     return (
         sa.select(earlier)
         .where(
-            sa.literal(bool(same_key)),
+            sa.literal(bool(names) and len(same_key) == len(names)),
             new.c.audit_operation.in_(("U", "S")),
             *same_key,
             earlier.c.audit_id < new.c.audit_id,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flask import request, url_for
+from flask import current_app, request, url_for
 
 from ..history.excerpts import Field
 from ..history.key import format_key
@@ -35,7 +35,9 @@ def here(**arguments: str) -> str:
 
 
 def record_link(table_key: str, key: Sequence[Field]) -> str | None:
-    """The URL of a record's page; ``None`` when its key is not known whole."""
+    """The URL of a record's page; ``None`` when its key is not known whole, or there is no such page."""
+    if "audit.record" not in current_app.view_functions:
+        return None
     values = [field.value for field in key]
     if not values or any(value is None or value.text is None or value.is_cut for value in values):
         return None
@@ -43,6 +45,6 @@ def record_link(table_key: str, key: Sequence[Field]) -> str | None:
     return link("record", table=table_key, key=text)
 
 
-def change_link(table_key: str, position: Position) -> str:
-    """The URL of one change, with its values in full."""
-    return link("change", table=table_key, at=position)
+def change_link(table_key: str, position: Position, column: str | None = None) -> str:
+    """The URL of one change with its values in full, or with as much of one column as can be shown."""
+    return link("change", table=table_key, at=position, column=column)
