@@ -91,9 +91,13 @@ class Changes:
     @property
     def username(self) -> ColumnElement[Any]:
         """Who: as the audit table records it where it does, else as the transaction does."""
+        return sa.func.coalesce(self.own_username, self.transaction.c.username)
+
+    @property
+    def own_username(self) -> ColumnElement[Any]:
+        """Who, as the audit table records it; null where it does not."""
         names = [setting.column_name for setting in self.recorded.audited.settings if setting.name == "username"]
-        own = [sa.cast(self.new.c[name], Text) for name in names]
-        return sa.func.coalesce(*own, self.transaction.c.username)
+        return sa.cast(self.new.c[names[0]] if names else sa.null(), Text)
 
     def select(self) -> Select[Any]:
         """All changes of the table, in no order: what :meth:`read` needs, to be refined by columns of the three."""

@@ -7,10 +7,13 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import BadRequest, NotFound
 
 from ..history.filter import ChangeFilter
-from ..history.position import Position
+from .arguments import read_position
 from .change import read_change
 from .feed import read_feed_page
+from .overview import read_overview
+from .record import read_record_page
 from .rendering import render_page
+from .table import read_table_page, read_tables_page
 from .transaction import read_transaction_page
 from .viewer import get_viewer
 
@@ -45,18 +48,32 @@ def show_change() -> ResponseReturnValue:
     return render_page("change.html", change=change)
 
 
-def read_position(name: str) -> Position | None:
-    """A position from the query string.
+def show_record() -> ResponseReturnValue:
+    """The timeline of one record."""
+    viewer = get_viewer()
+    with viewer.read() as reading:
+        page = read_record_page(viewer, reading)
+    return _with_links(render_page("record.html", page=page), page.newer_url, page.older_url)
 
-    :raises werkzeug.exceptions.BadRequest: it is none.
-    """
-    token = request.args.get(name)
-    if token is None:
-        return None
-    try:
-        return Position.parse(token)
-    except ValueError as error:
-        raise BadRequest(f"{name}: {error}.") from error
+
+def show_table() -> ResponseReturnValue:
+    """One table, or all of them."""
+    viewer = get_viewer()
+    findings = viewer.check()
+    with viewer.read() as reading:
+        if "name" not in request.args:
+            return render_page("tables.html", page=read_tables_page(viewer, reading, findings))
+        page = read_table_page(viewer, reading, findings)
+    return render_page("table.html", page=page)
+
+
+def show_overview() -> ResponseReturnValue:
+    """What is going on in the whole log."""
+    viewer = get_viewer()
+    findings = viewer.check()
+    with viewer.read() as reading:
+        page = read_overview(viewer, reading, findings)
+    return render_page("overview.html", page=page)
 
 
 def _with_links(body: str, previous: str | None, following: str | None) -> ResponseReturnValue:

@@ -9,7 +9,9 @@ from typing import Any
 from flask import current_app, url_for
 from jinja2 import Environment
 
-from .links import NAVIGATION, change_link, here, link, record_link
+from .chart import format_amount
+from .links import NAVIGATION, change_link, here, link, record_link, table_link
+from .query import term
 from .state import get_ui_state
 from .text import visible
 from .viewer import find_viewer
@@ -50,10 +52,12 @@ def _frame() -> dict[str, Any]:
         "link": link,
         "record_link": record_link,
         "change_link": change_link,
+        "table_link": table_link,
         "fpa_base": config.ui_base_template or "flask_pg_audit/base.html",
         "fpa_nav": NAVIGATION,
         "fpa_binds": list(viewer.state.metadatas),
         "fpa_here": here,
+        "fpa_term": term,
         "fpa_local_zone": config.ui_time_zone,
     }
 
@@ -82,6 +86,7 @@ def _environment() -> Environment:
             **environment.filters,
             "fpa_visible": visible,
             "fpa_time": _time,
+            "fpa_amount": format_amount,
         }  # the host's own stay as they are
         state.environment = environment
     return state.environment
