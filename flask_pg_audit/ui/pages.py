@@ -57,12 +57,14 @@ def show_record() -> ResponseReturnValue:
 
 
 def show_table() -> ResponseReturnValue:
-    """One table, or all of them."""
+    """One table, or the list of all."""
     viewer = get_viewer()
     findings = viewer.check()
+    if "name" not in request.args:
+        with viewer.read() as reading:
+            lines = read_tables_page(viewer, reading, findings)
+        return render_page("tables.html", lines=lines)
     with viewer.read() as reading:
-        if "name" not in request.args:
-            return render_page("tables.html", page=read_tables_page(viewer, reading, findings))
         page = read_table_page(viewer, reading, findings)
     return render_page("table.html", page=page)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from flask import request
@@ -22,7 +22,7 @@ from ..history.sizes import Size, read_sizes
 from .chart import Chart, draw_chart
 from .overview import MAX_ACTORS, MAX_TABLE, TOP_ACTORS, cap_for
 from .query import term
-from .span import Span, read_span
+from .span import Span, read_span, span_names
 from .viewer import Finding, Reading, Viewer
 
 
@@ -48,6 +48,7 @@ class TablePage:
     :ivar table: what of it may be seen.
     :ivar size: of the table itself; ``None`` for those who see a part of it, as ``history``.
     :ivar history: of its audit table.
+    :ivar spans: the stretches of time to choose from.
     :ivar recorded: how many changes can be seen, counted up to 10,000.
     :ivar bar_cap: a bar is counted up to this.
     :ivar actor_cap: so many of the newest changes were looked at.
@@ -58,7 +59,7 @@ class TablePage:
     size: Size | None
     history: Size | None
     recorded: Amount
-    spans: tuple[str, ...]
+    spans: Mapping[str, str]
     span: Span
     chart: Chart
     bar_cap: int
@@ -103,7 +104,7 @@ def read_table_page(viewer: Viewer, reading: Reading, findings: Sequence[Finding
         size,
         history,
         counted[0].changes if counted else Amount(0),
-        ("24h", "30d"),
+        span_names(),
         span,
         draw_chart(span, amounts, "changes", query),
         bar_cap,
