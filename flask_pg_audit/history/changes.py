@@ -62,11 +62,13 @@ class Changes:
         Found through the index on the key, one row for each change.
         """
         earlier = self.recorded.history("earlier")
-        same_key = [earlier.c[name] == self.new.c[name] for name in self.recorded.key_names]
+        names = self.recorded.key_names
+        # A key that is newer than the audit table is in none of its images.
+        same_key = [earlier.c[name] == self.new.c[name] for name in names if name in earlier.c]
         return (
             sa.select(earlier)
             .where(
-                sa.literal(bool(same_key)),
+                sa.literal(bool(names) and len(same_key) == len(names)),
                 self.new.c.audit_operation.in_(("U", "S")),
                 *same_key,
                 earlier.c.audit_id < self.new.c.audit_id,

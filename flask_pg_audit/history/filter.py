@@ -110,7 +110,8 @@ class ChangeFilter:
         return {*self.changed, *self.old, *self.new}
 
     def _has_columns(self, table: RecordedTable) -> bool:
-        return self._columns() <= set(table.column_names) and (not self.key or set(self.key) == set(table.key_names))
+        is_key = not self.key or set(self.key) == set(table.key_names)
+        return is_key and self._columns() | set(self.key) <= set(table.column_names)
 
     def _no_such_columns(self, tables: Collection[RecordedTable]) -> str:
         where = ", ".join(f'"{table.table.fullname}" ({", ".join(table.column_names)})' for table in tables)

@@ -43,10 +43,11 @@ class Access:
         return tuple(self._narrow(table) for table in tables if self.tables is None or self.tables(table.table))
 
     def _narrow(self, table: RecordedTable) -> RecordedTable:
-        columns = table.columns
-        if self.columns is not None:
-            columns = tuple(column for column in columns if self.columns(table.table, column.name))
-        return replace(table, columns=columns, scope=self.scope)
+        if self.columns is None:
+            return replace(table, scope=self.scope)
+        shown = [column for column in table.columns if self.columns(table.table, column.name)]
+        hidden = [column for column in table.columns if column not in shown]
+        return replace(table, columns=tuple(shown), hidden=tuple(hidden), scope=self.scope)
 
 
 NO_ACCESS = Access(read=False)

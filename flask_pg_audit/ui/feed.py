@@ -14,18 +14,36 @@ from ..history.excerpts import Excerpt, read_excerpts
 from ..history.feed import places, read_places
 from ..history.filter import ChangeFilter
 from ..history.position import Position
-from ..history.transactions import Transaction, read_page
+from ..history.transactions import Count, Transaction, read_page
 from .links import link
 from .viewer import Reading, Viewer
 
 #: Changes of a transaction that the feed shows of itself; the others are on the transaction's page.
-PREVIEW = 3
+PREVIEW = 4
 
 #: Characters of a value in the feed, and of one that an update changed, which is shown around what differs.
 VALUE_LENGTH, CHANGED_LENGTH = 80, 1_000
 
 MIN_ID, MAX_ID = -(2**63), 2**63 - 1
 _ID = re.compile(r"-?[0-9]{1,19}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What a transaction did in one way to one table, and as many of these changes as are at hand."""
+
+    count: Count
+    changes: tuple[Excerpt, ...]
+
+    @property
+    def is_bulk(self) -> bool:
+        """Too many to be shown one by one: a line with their number."""
+        return self.count.is_capped or self.count.count > PREVIEW
+
+    @property
+    def rest(self) -> int:
+        """Those that are not at hand."""
+        return self.count.count - len(self.changes)
 
 
 @dataclass(frozen=True)
@@ -36,9 +54,15 @@ class Group:
     changes: tuple[Excerpt, ...]
 
     @property
-    def has_more(self) -> bool:
-        """Whether there are changes that are not shown here."""
-        return self.transaction.is_capped or self.transaction.count > len(self.changes)
+    def bundles(self) -> tuple[Bundle, ...]:
+        """The changes by table and operation, in the order in which the transaction began with each."""
+        counts = {(count.table, count.operation): count for count in self.transaction.counts}
+        begun = dict.fromkeys((change.table_key, change.operation) for change in self.changes)
+        return tuple(
+            Bundle(counts[kind], tuple(c for c in self.changes if (c.table_key, c.operation) == kind))
+            for kind in dict.fromkeys((*begun, *counts))
+            if kind in counts
+        )
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,6 @@ def table_link(table_key: str) -> str:
     return link("table", name=table_key)
 
 
-def change_link(table_key: str, position: Position) -> str:
-    """The URL of one change, with its values in full."""
-    return link("change", table=table_key, at=position)
+def change_link(table_key: str, position: Position, column: str | None = None) -> str:
+    """The URL of one change with its values in full, or with as much of one column as can be shown."""
+    return link("change", table=table_key, at=position, column=column)

@@ -8,11 +8,12 @@ from werkzeug.exceptions import BadRequest, NotFound
 
 from ..history.filter import ChangeFilter
 from .arguments import read_position
-from .change import read_change
+from .change import read_change_page
 from .feed import read_feed_page
 from .overview import read_overview
 from .record import read_record_page
 from .rendering import render_page
+from .room import FULL
 from .table import read_table_page, read_tables_page
 from .transaction import read_transaction_page
 from .viewer import get_viewer
@@ -42,10 +43,10 @@ def show_change() -> ResponseReturnValue:
     if place is None:
         raise BadRequest("at: say which change.")
     with get_viewer().read() as reading:
-        change = read_change(reading, request.args.get("table", ""), place)
-    if change is None:
+        page = read_change_page(reading, request.args.get("table", ""), place, request.args.get("column"))
+    if page is None:
         raise NotFound("There is no such change, or it is not yours to see.")
-    return render_page("change.html", change=change)
+    return render_page("change.html", room=FULL, page=page, change=page.change)
 
 
 def show_record() -> ResponseReturnValue:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from werkzeug.exceptions import BadRequest, NotFound
 
-from ..history.excerpts import Excerpt, Value, read_excerpts
+from ..history.excerpts import Excerpt, Field, read_excerpts
 from ..history.recorded import RecordedTable
 from ..history.versions import find_versions, read_differing
 from .arguments import read_position
@@ -19,35 +19,25 @@ VALUE_LENGTH = 2_000
 
 
 @dataclass(frozen=True)
-class Pair:
-    """One column of two versions.
-
-    :ivar old: ``None`` when the column was not recorded then, or there was no row.
-    """
-
-    name: str
-    old: Value | None
-    new: Value | None
-    differs: bool
-
-
-@dataclass(frozen=True)
 class Comparison:
-    """Two versions of a record, the earlier one first."""
+    """Two versions of a record, the earlier one first.
+
+    :ivar fields: every column, as if the second version came of the first by an update.
+    """
 
     first: Excerpt
     second: Excerpt
-    pairs: tuple[Pair, ...]
+    fields: tuple[Field, ...]
 
     @property
-    def different(self) -> tuple[Pair, ...]:
+    def different(self) -> tuple[Field, ...]:
         """The columns that differ."""
-        return tuple(pair for pair in self.pairs if pair.differs)
+        return tuple(field for field in self.fields if field.changed)
 
     @property
-    def same(self) -> tuple[Pair, ...]:
+    def same(self) -> tuple[Field, ...]:
         """The columns that do not."""
-        return tuple(pair for pair in self.pairs if not pair.differs)
+        return tuple(field for field in self.fields if not field.changed)
 
 
 def read_comparison(reading: Reading, table: RecordedTable, key: Mapping[str, Any]) -> Comparison | None:
@@ -67,13 +57,14 @@ def read_comparison(reading: Reading, table: RecordedTable, key: Mapping[str, An
     wanted = [(table.table.key, place) for place in places]
     first, second = read_excerpts(reading.connection, [table], wanted, VALUE_LENGTH)
     differing = read_differing(reading.connection, table, *places)
-    return Comparison(first, second, tuple(_pairs(table, first, second, differing)))
+    return Comparison(first, second, tuple(_fields(table, first, second, differing)))
 
 
-def _pairs(table: RecordedTable, first: Excerpt, second: Excerpt, differing: frozenset[str]) -> list[Pair]:
+def _fields(table: RecordedTable, first: Excerpt, second: Excerpt, differing: frozenset[str]) -> Iterator[Field]:
     old, new = ({field.name: field.value for field in change.fields} for change in (first, second))
-    names = [name for name in table.column_names if name in old or name in new]
-    # What was not recorded and what was null are two things, though both are null in the table.
-    return [
-        Pair(n, old.get(n), new.get(n), n in differing or (old.get(n) is None) != (new.get(n) is None)) for n in names
-    ]
+    for name in table.column_names:
+        before, after = old.get(name), new.get(name)
+        # What was not recorded and what was null are two things, though both are null in the table.
+        differs = name in differing or (before is None) != (after is None)
+        if before is not None or after is not None:
+            yield Field(name, after, before, differs, is_key=name in table.key_names)
