@@ -78,7 +78,12 @@ class Changes:
     @property
     def username(self) -> ColumnElement[Any]:
         """Who: as the audit table records it where it does, else as the transaction does."""
-        return sa.func.coalesce(*own_username(self.recorded, self.new), self.transaction.c.username)
+        return sa.func.coalesce(self.own_username, self.transaction.c.username)
+
+    @property
+    def own_username(self) -> ColumnElement[Any]:
+        """Who, as the audit table records it; null where it does not."""
+        return own_username(self.recorded, self.new)
 
     def select(self) -> Select[Any]:
         """All changes of the table, in no order: what :meth:`read` needs, to be refined by columns of the three."""
@@ -186,10 +191,10 @@ def previous_images(recorded: RecordedTable, new: FromClause, name: str) -> From
     )
 
 
-def own_username(recorded: RecordedTable, new: FromClause) -> list[ColumnElement[Any]]:
-    """The audit table's own record of who, if it has one; never a column of the table's that is called alike."""
-    settings = recorded.audited.settings
-    return [sa.cast(new.c[setting.column_name], Text) for setting in settings if setting.name == "username"]
+def own_username(recorded: RecordedTable, new: FromClause) -> ColumnElement[Any]:
+    """The audit table's own record of who, null if it has none; never a column of the table's that is called alike."""
+    names = [setting.column_name for setting in recorded.audited.settings if setting.name == "username"]
+    return sa.cast(new.c[names[0]] if names else sa.null(), Text)
 
 
 def changes_of(entity: object) -> Changes:

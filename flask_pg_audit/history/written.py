@@ -94,7 +94,7 @@ class WrittenChanges:
         yield new.c.audit_operation.label("operation")
         yield sa.cast(new.c.audit_current_user, Text).label("role")
         yield who.c.client_addr
-        username = sa.func.coalesce(*own_username(self.recorded, new), who.c.username).label("username")
+        username = sa.func.coalesce(own_username(self.recorded, new), who.c.username).label("username")
         for value in (username, who.c.actor_id, who.c.request_id, who.c.application_name):
             yield _cut(value, max_length)
         yield _cut(who.c.context, max_length and MAX_CONTEXT_LENGTH + 1)

@@ -54,6 +54,9 @@ _PAGES: tuple[tuple[str, str, Callable[[], ResponseReturnValue]], ...] = (
     ("index", "/", pages.show_feed),
     ("transaction", "/transaction", pages.show_transaction),
     ("change", "/change", pages.show_change),
+    ("record", "/record", pages.show_record),
+    ("table", "/table", pages.show_table),
+    ("overview", "/overview", pages.show_overview),
 )
 
 

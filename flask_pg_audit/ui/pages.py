@@ -7,11 +7,14 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import BadRequest, NotFound
 
 from ..history.filter import ChangeFilter
-from ..history.position import Position
+from .arguments import read_position
 from .change import read_change_page
 from .feed import read_feed_page
+from .overview import read_overview
+from .record import read_record_page
 from .rendering import render_page
 from .room import FULL
+from .table import read_table_page, read_tables_page
 from .transaction import read_transaction_page
 from .viewer import get_viewer
 
@@ -46,18 +49,34 @@ def show_change() -> ResponseReturnValue:
     return render_page("change.html", room=FULL, page=page, change=page.change)
 
 
-def read_position(name: str) -> Position | None:
-    """A position from the query string.
+def show_record() -> ResponseReturnValue:
+    """The timeline of one record."""
+    viewer = get_viewer()
+    with viewer.read() as reading:
+        page = read_record_page(viewer, reading)
+    return _with_links(render_page("record.html", page=page), page.newer_url, page.older_url)
 
-    :raises werkzeug.exceptions.BadRequest: it is none.
-    """
-    token = request.args.get(name)
-    if token is None:
-        return None
-    try:
-        return Position.parse(token)
-    except ValueError as error:
-        raise BadRequest(f"{name}: {error}.") from error
+
+def show_table() -> ResponseReturnValue:
+    """One table, or the list of all."""
+    viewer = get_viewer()
+    findings = viewer.check()
+    if "name" not in request.args:
+        with viewer.read() as reading:
+            lines = read_tables_page(viewer, reading, findings)
+        return render_page("tables.html", lines=lines)
+    with viewer.read() as reading:
+        page = read_table_page(viewer, reading, findings)
+    return render_page("table.html", page=page)
+
+
+def show_overview() -> ResponseReturnValue:
+    """What is going on in the whole log."""
+    viewer = get_viewer()
+    findings = viewer.check()
+    with viewer.read() as reading:
+        page = read_overview(viewer, reading, findings)
+    return render_page("overview.html", page=page)
 
 
 def _with_links(body: str, previous: str | None, following: str | None) -> ResponseReturnValue:

@@ -9,8 +9,10 @@ from typing import Any
 from flask import current_app, url_for
 from jinja2 import Environment
 
+from .chart import format_amount
 from .differences import show_difference
-from .links import NAVIGATION, change_link, here, link, record_link
+from .links import NAVIGATION, change_link, here, link, record_link, table_link
+from .query import term
 from .room import MAX_PAGE, ROOMS, Room
 from .state import get_ui_state
 from .text import visible
@@ -62,11 +64,13 @@ def _frame() -> dict[str, Any]:
         "link": link,
         "record_link": record_link,
         "change_link": change_link,
+        "table_link": table_link,
         "fpa_base": config.ui_base_template or "flask_pg_audit/base.html",
         "fpa_is_hosted": config.ui_base_template is not None,
         "fpa_nav": NAVIGATION,
         "fpa_binds": list(viewer.state.metadatas),
         "fpa_here": here,
+        "fpa_term": term,
         "fpa_local_zone": config.ui_time_zone,
     }
 
@@ -103,6 +107,7 @@ def _environment() -> Environment:
             **environment.filters,
             "fpa_visible": visible,
             "fpa_time": _time,
+            "fpa_amount": format_amount,
             "fpa_clock": _clock,
             "fpa_day": _day,
             "fpa_value": show_value,

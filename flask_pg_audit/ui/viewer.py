@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, cast
@@ -31,6 +31,21 @@ class Config(Protocol):
     def ui_base_template(self) -> str | None: ...
 
 
+class Finding(Protocol):
+    """Something that keeps changes from being recorded as declared, as ``flask audit check`` finds it."""
+
+    @property
+    def code(self) -> str: ...
+    @property
+    def table(self) -> str: ...
+    @property
+    def what(self) -> str: ...
+    @property
+    def why(self) -> str: ...
+    @property
+    def fix(self) -> str: ...
+
+
 class AppState(Protocol):
     """What the pages need to know of the app's auditing."""
 
@@ -40,6 +55,7 @@ class AppState(Protocol):
     def config(self) -> Config: ...
     @property
     def metadatas(self) -> Mapping[str | None, MetaData]: ...
+    def check(self, bind: str | None) -> Sequence[Finding]: ...
 
 
 @dataclass(frozen=True)
@@ -71,6 +87,20 @@ class Viewer:
     @property
     def metadata(self) -> MetaData:
         return self.state.metadatas[self.bind]
+
+    @property
+    def sees_everything(self) -> bool:
+        """Whether no rule keeps a table, a column or a row from being seen."""
+        access = self.access
+        return access.scope is None and access.tables is None and access.columns is None
+
+    def check(self) -> Sequence[Finding] | None:
+        """What is wrong with the recording; ``None`` for those who do not see everything.
+
+        What is found names tables and columns, and is of the whole database. Not to be asked for while :meth:`read`
+        has a connection: the app's pool may have one only.
+        """
+        return self.state.check(self.bind) if self.sees_everything else None
 
     @contextmanager
     def read(self) -> Iterator[Reading]:
