@@ -31,9 +31,14 @@ HARMLESS_FUNCTIONS = frozenset(
     sum to_char to_date to_json to_jsonb to_number to_timestamp to_tsquery to_tsvector trim trunc ts_headline ts_rank
     to_regclass unnest upper variance websearch_to_tsquery
     col_description format_type generate_series generate_subscripts obj_description pg_get_constraintdef pg_get_expr
-    pg_get_indexdef pg_get_serial_sequence pg_table_is_visible pg_type_is_visible
+    pg_get_indexdef pg_get_serial_sequence pg_partition_tree pg_table_is_visible pg_total_relation_size
+    pg_type_is_visible
     """.split()  # noqa: SIM905 (a table to read, not a list to scroll through)
 )
+
+#: Settings that a harmless ``SELECT`` may set with ``set_config('<name>', ...)``: how values are written and queries
+#: are planned. The name has to stand in the statement: a parameter could be ``audit.username``.
+HARMLESS_SETTINGS = frozenset("bytea_output datestyle extra_float_digits intervalstyle jit timezone".split())  # noqa: SIM905
 
 #: Words that may stand before "(" and are no functions.
 _KEYWORDS = frozenset(
@@ -114,8 +119,16 @@ def _called(tokens: list[str]) -> Iterator[str]:
             continue
         if before in ("as", "::") or _names_columns_of_cte(tokens, index):
             continue  # CAST(x AS numeric(10, 2)), x::varchar(5), "AS alias(a, b)", "WITH cte(a, b) AS (...)"
+        if name.lower() == "set_config" and before != "." and _names_harmless_setting(tokens[index + 1 : index + 3]):
+            continue
         qualified = before == "." and tokens[max(index - 3, 0)] != "pg_catalog"
         yield f".{name}" if qualified else name
+
+
+def _names_harmless_setting(arguments: list[str]) -> bool:
+    """The first argument is a literal, the whole of it, and names one of :data:`HARMLESS_SETTINGS`."""
+    name, *comma = arguments or [""]
+    return comma == [","] and name[:1] == "'" and name[1:-1].lower() in HARMLESS_SETTINGS
 
 
 def _is_name(token: str) -> bool:

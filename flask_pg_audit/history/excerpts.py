@@ -1,85 +1,85 @@
-"""The changes at given places of the feed, as text, with what was there before."""
+"""Changes for people to look at: values as PostgreSQL writes them, cut on the server, with what was there before."""
 
 from __future__ import annotations
 
 import datetime
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    ColumnElement,
-    Connection,
-    FromClause,
-    MetaData,
-    Row,
-    Select,
-    Text,
-    and_,
-    cast,
-    func,
-    literal,
-    select,
-    tuple_,
-)
+import sqlalchemy as sa
+from sqlalchemy import BigInteger, Boolean, ColumnElement, Connection, FromClause, Row, Select, Text
 from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.types import TypeEngine
 
+from ..declare.absence import is_absent
 from ..declare.columns import OPERATION_LABELS
-from ..declare.registry import AuditedTable, audited_tables, transaction_table
+from .changes import Changes
 from .context import MAX_CONTEXT_LENGTH, parse_context
 from .equality import differ, is_binary
+from .far_differences import MAX_FAR, read_far_differences
 from .position import Position
+from .recorded import RecordedColumn, RecordedTable
+from .value import Value, kind_of_type
 
+__all__ = ["Excerpt", "Field", "Value", "read_excerpts", "select_excerpts"]
 
-@dataclass(frozen=True)
-class Value:
-    """One column's value as PostgreSQL writes it, at most so many characters of it.
+#: Bytes of which the SHA-256 is computed.
+MAX_DIGESTED = 64 * 2**20
 
-    :ivar text: ``None`` for NULL.
-    :ivar length: of the whole value, in characters; ``None`` for NULL.
-    """
-
-    text: str | None
-    length: int | None
-
-    @property
-    def is_cut(self) -> bool:
-        """Whether there is more of it."""
-        return self.text is not None and self.length is not None and self.length > len(self.text)
+#: Characters of who and which program; the client chooses how many there are.
+MAX_NAME_LENGTH = 200
 
 
 @dataclass(frozen=True)
 class Field:
     """One column of a change.
 
-    :ivar old: the value before an update; ``None`` when that is not known or this is no update.
+    :ivar value: what was stored: after the change, before it for a delete; ``None`` when the column was not recorded.
+    :ivar old: the value before an update or in the snapshot before; ``None`` when that is not known or there was none.
     :ivar changed: an update changed it.
     """
 
     name: str
-    value: Value
+    value: Value | None
     old: Value | None
     changed: bool
     is_key: bool
+
+    @property
+    def differs_further(self) -> bool:
+        """The values differ, but not as far as they were read."""
+        old, new = self.old, self.value
+        if (
+            not self.changed
+            or old is None
+            or new is None
+            or old.text is None
+            or new.text is None
+            or new.kind == "bytes"
+        ):
+            return False
+        length = min(len(old.text), len(new.text))
+        return (old.is_cut or new.is_cut) and old.text[:length] == new.text[:length]
 
 
 @dataclass(frozen=True)
 class Excerpt:
     """One recorded change for people to look at, its values as PostgreSQL writes them and cut.
 
+    :ivar table_key: the table's key in ``MetaData.tables``.
     :ivar table: the table's name, with its schema if it has one.
     :ivar operation: ``I``, ``U``, ``D``, ``T`` or ``S``.
     :ivar at: wall clock of the statement, in UTC.
     :ivar username: the row's own where it records one, else the transaction's; ``None`` is nobody. Like ``actor_id``
-        and ``application_name`` it is cut where values are, with ``…`` at its end then.
+        and ``application_name`` it is cut, with ``…`` at its end then.
     :ivar context: what else is known of the transaction; empty when that is too long, or no JSON object.
+    :ivar has_old: what was there before is known.
     """
 
     position: Position
+    table_key: str
     table: str
     operation: str
     at: datetime.datetime
@@ -88,6 +88,7 @@ class Excerpt:
     role: str
     application_name: str | None
     context: Mapping[str, Any]
+    has_old: bool
     fields: tuple[Field, ...]
 
     @property
@@ -102,132 +103,199 @@ class Excerpt:
 
 
 def read_excerpts(
-    connection: Connection, metadata: MetaData, places: Iterable[tuple[str, Position]], max_length: int = 200
+    connection: Connection,
+    tables: Sequence[RecordedTable],
+    places: Sequence[tuple[str, Position]],
+    max_length: int = 200,
+    max_changed_length: int | None = None,
+    *,
+    depth: int = 200_000,
+    only: str | None = None,
+    digests: bool = False,
 ) -> list[Excerpt]:
     """Read the changes at ``places``, pairs of table key and position, in the order given.
 
     One query per table, by primary key. Values are cut to ``max_length`` characters on the server, so that a huge one
-    never leaves it. A place that is not there any more is left out.
+    never leaves it; those that an update changed to ``max_changed_length``, so that they can be compared. Where these
+    first differ further inside, they are read around there. A place that is not there any more is left out.
+
+    :param depth: how many characters of a long value are searched for the first difference.
+    :param only: the one column to be read, besides the key.
+    :param digests: read the SHA-256 of bytes too, of up to 64 MB.
     """
-    wanted = list(places)
     by_table: dict[str, list[Position]] = defaultdict(list)
-    for key, position in wanted:
+    for key, position in places:
         by_table[key].append(position)
+    lengths = _Lengths(max_length, max_changed_length or max_length, digests)
     found: dict[tuple[str, Position], Excerpt] = {}
-    for audited in audited_tables(metadata):
-        positions = by_table.get(audited.table.key)
+    for table in tables:
+        positions = by_table.get(table.table.key)
         if positions:
-            for row in connection.execute(_select_changes(audited, metadata, positions, max_length)):
-                change = _build_excerpt(audited, row, max_length)
-                found[audited.table.key, change.position] = change
-    return [found[place] for place in wanted if place in found]
+            shown = table if only is None else table.only(only)
+            for row in connection.execute(select_excerpts(shown, positions, lengths)):
+                change = _build_excerpt(shown, row)
+                found[table.table.key, change.position] = change
+    changes = [found[place] for place in places if place in found]
+    return _look_further(connection, tables, changes, depth)
 
 
-def _select_changes(
-    audited: AuditedTable, metadata: MetaData, positions: list[Position], max_length: int
-) -> Select[Any]:
-    current, transaction = audited.audit_table.alias("current"), transaction_table(metadata).alias("transaction")
-    previous = _previous(audited, current)
-    own_username = [cast(current.c[s.column_name], Text) for s in audited.settings if s.name == "username"]
+def _look_further(
+    connection: Connection, tables: Sequence[RecordedTable], changes: list[Excerpt], depth: int
+) -> list[Excerpt]:
+    """Where values are the same as far as they were read, those that were asked for are read again, further inside."""
+    left = MAX_FAR
+    looked = []
+    for change in changes:
+        names = [field.name for field in change.fields if field.differs_further][:left]
+        if names:
+            left -= len(names)
+            table = next(table for table in tables if table.table.key == change.table_key)
+            far = read_far_differences(connection, table, change.position, names, depth)
+            fields = (
+                replace_values(field, *far[field.name]) if field.name in far else field for field in change.fields
+            )
+            change = replace(change, fields=tuple(fields))
+        looked.append(change)
+    return looked
+
+
+def replace_values(field: Field, start: int, old: str, new: str) -> Field:
+    """The field with other parts of its two values."""
+    if field.old is None or field.value is None:
+        return field
+    return replace(
+        field, old=replace(field.old, text=old, start=start), value=replace(field.value, text=new, start=start)
+    )
+
+
+@dataclass(frozen=True)
+class _Lengths:
+    """How many characters of a value are read, and whether the SHA-256 of bytes is."""
+
+    unchanged: int
+    changed: int
+    digests: bool = False
+
+
+def select_excerpts(table: RecordedTable, positions: Sequence[Position], lengths: _Lengths) -> Select[Any]:
+    """The query behind :func:`read_excerpts`, for one table."""
+    changes = Changes(table)
+    new, transaction = changes.new, changes.transaction
+    differences = {name: differ(new.c[name], changes.old.c[name]) for name in table.column_names}
     return (
-        select(
-            current.c.audit_transaction_id,
-            current.c.audit_id,
-            current.c.audit_operation,
-            current.c.audit_operation_timestamp,
-            func.left(func.coalesce(*own_username, transaction.c.username), max_length + 1).label("username"),
-            func.left(transaction.c.actor_id, max_length + 1).label("actor_id"),
-            current.c.audit_current_user,
-            func.left(transaction.c.application_name, max_length + 1).label("application_name"),
-            func.left(cast(transaction.c.context, Text), MAX_CONTEXT_LENGTH + 1).label("context"),
+        sa.select(
+            new.c.audit_transaction_id,
+            new.c.audit_id,
+            new.c.audit_operation,
+            new.c.audit_operation_timestamp,
+            _name(changes.username, "username"),
+            _name(transaction.c.actor_id, "actor_id"),
+            new.c.audit_current_user,
+            _name(transaction.c.application_name, "application_name"),
+            sa.func.left(sa.cast(transaction.c.context, Text), MAX_CONTEXT_LENGTH + 1).label("context"),
+            changes.old.c.audit_id.label("old_id"),
             # After a delete comes an insert: before an update it means that changes went unrecorded in between.
-            func.coalesce(previous.c.audit_operation != "D", False).label("has_previous"),
-            *_texts(audited, current, "new", max_length),
-            *_texts(audited, previous, "old", max_length),
-            _array([differ(current.c[c], previous.c[c]) for c in _names(audited)], Boolean()).label("changed"),
+            sa.func.coalesce(changes.old.c.audit_operation != "D", sa.false()).label("has_old"),
+            *_texts(new, "new", differences, lengths),
+            *_texts(changes.old, "old", differences, lengths),
+            _digests(new, "new", differences, lengths),
+            _digests(changes.old, "old", differences, lengths),
+            _array(list(differences.values()), Boolean()).label("changed"),
         )
-        .select_from(current)
-        .outerjoin(transaction, transaction.c.id == current.c.audit_transaction_id)
-        .outerjoin(previous, literal(True))
-        .where(tuple_(current.c.audit_transaction_id, current.c.audit_id).in_(positions))
+        .select_from(changes.joined)
+        .where(sa.tuple_(new.c.audit_transaction_id, new.c.audit_id).in_(list(positions)))
     )
 
 
-def _previous(audited: AuditedTable, current: FromClause) -> FromClause:
-    """The image before an update: the newest earlier one under the same key, by the index on the key."""
-    earlier = audited.audit_table.alias("earlier")
-    same_key = [earlier.c[column.key] == current.c[column.key] for column in audited.key_columns]
-    is_update = current.c.audit_operation == "U"
-    has_key = literal(bool(same_key))
-    return (
-        select(earlier)
-        .where(has_key, is_update, and_(*same_key, earlier.c.audit_id < current.c.audit_id))
-        .order_by(earlier.c.audit_id.desc())
-        .limit(1)
-        .lateral("previous")
-    )
-
-
-def _names(audited: AuditedTable) -> list[str]:
-    return [column.key for column in audited.image_columns]
+def _name(value: ColumnElement[Any], label: str) -> ColumnElement[Any]:
+    return sa.func.left(value, MAX_NAME_LENGTH + 1).label(label)
 
 
 def _texts(
-    audited: AuditedTable, images: FromClause, label: str, max_length: int
+    images: FromClause, label: str, differences: Mapping[str, ColumnElement[bool]], lengths: _Lengths
 ) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
     """The values and their lengths as two arrays: a table may have more columns than a query may return."""
-    values = [images.c[key] for key in _names(audited)]
+    heads = [_head(images.c[name], difference, lengths) for name, difference in differences.items()]
     return (
-        _array([_head(value, max_length) for value in values], Text()).label(f"{label}_texts"),
-        _array([_length(value) for value in values], BigInteger()).label(f"{label}_lengths"),
+        _array(heads, Text()).label(f"{label}_texts"),
+        _array([_length(images.c[name]) for name in differences], BigInteger()).label(f"{label}_lengths"),
     )
 
 
-def _head(value: ColumnElement[Any], max_length: int) -> ColumnElement[str]:
+def _digests(images: FromClause, label: str, names: Iterable[str], lengths: _Lengths) -> ColumnElement[Any]:
+    values = [images.c[name] for name in names if lengths.digests]
+    return _array([_digest(value) for value in values], Text()).label(f"{label}_digests")
+
+
+def _digest(value: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Bounded, since it takes the server a second for some hundred megabytes."""
+    if not is_binary(value):
+        return sa.null()
+    digest = sa.func.encode(sa.func.sha256(value), "hex")
+    return sa.case((sa.func.octet_length(value) <= MAX_DIGESTED, digest))
+
+
+def _head(value: ColumnElement[Any], difference: ColumnElement[bool], lengths: _Lengths) -> ColumnElement[Any]:
+    if lengths.changed == lengths.unchanged:
+        return _cut(value, lengths.unchanged)
+    return sa.case((difference, _cut(value, lengths.changed)), else_=_cut(value, lengths.unchanged))
+
+
+def _cut(value: ColumnElement[Any], length: int) -> ColumnElement[str]:
     # Written as text, bytes double: half a gigabyte of them would be more than a text can hold.
-    part = func.substring(value, 1, max_length, type_=value.type) if is_binary(value) else value
-    return func.left(cast(part, Text), max_length)
+    part = sa.func.substring(value, 1, length, type_=value.type) if is_binary(value) else value
+    return sa.func.left(sa.cast(part, Text), length)
 
 
 def _length(value: ColumnElement[Any]) -> ColumnElement[int]:
     if is_binary(value):
-        return 2 + 2 * cast(func.octet_length(value), BigInteger)  # as it is written: \\x00ff
-    return func.length(cast(value, Text))
+        return 2 + 2 * sa.cast(sa.func.octet_length(value), BigInteger)  # as it is written: \\x00ff
+    return sa.func.length(sa.cast(value, Text))
 
 
-def _array(elements: list[ColumnElement[Any]], type_: TypeEngine[Any]) -> ColumnElement[Any]:
-    return array(elements, type_=type_)  # the type is for an array of no elements: every column may be excluded
+def _array(elements: Sequence[ColumnElement[Any]], type_: TypeEngine[Any]) -> ColumnElement[Any]:
+    # The type is for an array of no elements: every column may be excluded.
+    made: array[Any] = array(list(elements), type_=type_)
+    return made
 
 
-def _shorten(text: str | None, max_length: int) -> str | None:
-    return f"{text[:max_length]}…" if text is not None and len(text) > max_length else text
+def _shorten(text: str | None) -> str | None:
+    return f"{text[:MAX_NAME_LENGTH]}…" if text is not None and len(text) > MAX_NAME_LENGTH else text
 
 
-def _build_excerpt(audited: AuditedTable, row: Row[Any], max_length: int) -> Excerpt:
+def _build_excerpt(table: RecordedTable, row: Row[Any]) -> Excerpt:
+    has_old = row.has_old and row.audit_operation in ("U", "S")
     return Excerpt(
         position=Position(row.audit_transaction_id, row.audit_id),
-        table=audited.table.fullname,
+        table_key=table.table.key,
+        table=table.table.fullname,
         operation=row.audit_operation,
         at=row.audit_operation_timestamp.astimezone(datetime.timezone.utc),
-        username=_shorten(row.username, max_length),
-        actor_id=_shorten(row.actor_id, max_length),
+        username=_shorten(row.username),
+        actor_id=_shorten(row.actor_id),
         role=row.audit_current_user,
-        application_name=_shorten(row.application_name, max_length),
+        application_name=_shorten(row.application_name),
         context=parse_context(row.context),
-        fields=tuple(_build_fields(audited, row)),
+        has_old=has_old,
+        fields=tuple(_build_fields(table, row, has_old)),
     )
 
 
-def _build_fields(audited: AuditedTable, row: Row[Any]) -> Iterable[Field]:
+def _build_fields(table: RecordedTable, row: Row[Any], has_old: bool) -> Iterator[Field]:
     if row.audit_operation == "T":
         return
-    keys = {column.name for column in audited.key_columns}
-    for index, column in enumerate(audited.image_columns):
-        old = Value(row.old_texts[index], row.old_lengths[index]) if row.has_previous else None
-        yield Field(
-            name=column.name,
-            value=Value(row.new_texts[index], row.new_lengths[index]),
-            old=old,
-            changed=old is not None and row.changed[index],
-            is_key=column.name in keys,
-        )
+    for index, column in enumerate(table.columns):
+        value = _build_value(column, row, "new", index, row.audit_id)
+        old = _build_value(column, row, "old", index, row.old_id) if has_old else None
+        if value is not None or old is not None:
+            changed = has_old and row.changed[index]
+            yield Field(column.name, value, old, changed, is_key=column.name in table.key_names)
+
+
+def _build_value(column: RecordedColumn, row: Row[Any], label: str, index: int, audit_id: int) -> Value | None:
+    texts, lengths, digests = (row._mapping[f"{label}_{part}"] for part in ("texts", "lengths", "digests"))
+    if texts[index] is None and is_absent(column.absences, audit_id):
+        return None
+    return Value(
+        texts[index], lengths[index], kind=kind_of_type(column.type), digest=digests[index] if digests else None
+    )

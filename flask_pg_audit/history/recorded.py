@@ -46,11 +46,13 @@ class RecordedTable:
 
     :ivar columns: the table's own in its order, then those that it lost.
     :ivar scope: narrows every query of the history to what somebody may see; gets a select of it, and the table.
+    :ivar hidden: columns that may be selected by, as the scope and the pairing of images do, and never shown.
     """
 
     audited: AuditedTable
     columns: tuple[RecordedColumn, ...]
     scope: Scope | None = None
+    hidden: tuple[RecordedColumn, ...] = ()
 
     @property
     def table(self) -> Table:
@@ -77,6 +79,13 @@ class RecordedTable:
             f'the history of "{self.table.fullname}" has no column {name!r}; it has {", ".join(self.column_names)}'
         )
 
+    def only(self, name: str) -> RecordedTable:
+        """With one of its columns, and those of the key; the others are hidden."""
+        wanted = {name, *self.key_names}
+        shown = tuple(column for column in self.columns if column.name in wanted)
+        others = (column for column in self.columns if column.name not in wanted)
+        return replace(self, columns=shown, hidden=(*self.hidden, *others))
+
     def history(self, name: str) -> FromClause:
         """The audit table as something to select from, called ``name``; its columns are those that are known of.
 
@@ -90,7 +99,7 @@ class RecordedTable:
         audit_table = self.audited.audit_table
         settings = (sa.column(setting.column_name, setting.type) for setting in self.audited.settings)
         own = (sa.column(column.name, column.type) for column in build_own_columns())
-        images = (sa.column(column.name, column.type) for column in self.columns)
+        images = (sa.column(column.name, column.type) for column in (*self.columns, *self.hidden))
         return sa.table(audit_table.name, *own, *settings, *images, schema=audit_table.schema)
 
 
@@ -144,6 +153,8 @@ def _read_comments(connection: Connection, tables: tuple[RecordedTable, ...]) ->
 
 
 def _as_installed(table: RecordedTable, comments: Mapping[str, str | None]) -> RecordedTable:
+    if not comments:
+        return table  # there is no audit table: whoever selects from it is told so by the database
     declared = [
         replace(column, absences=parse_absences(comments[column.name]))
         for column in table.columns

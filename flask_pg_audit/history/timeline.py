@@ -91,18 +91,19 @@ def _truncates(recorded: RecordedTable, key: Mapping[str, Any]) -> Select[Any]:
     )
     another = (
         sa.select(sa.literal(1))
-        .where(*_is_truncate(recorded, between))
+        .where(*is_truncate(recorded, between))
         .where(between.c.audit_id > newest.c.audit_id, between.c.audit_id < truncate.c.audit_id)
         .correlate(newest, truncate)
     )
     return (
         select_places(recorded, truncate)
         .join(newest, sa.true())
-        .where(*_is_truncate(recorded, truncate), newest.c.audit_operation != "D", ~another.exists())
+        .where(*is_truncate(recorded, truncate), newest.c.audit_operation != "D", ~another.exists())
     )
 
 
-def _is_truncate(recorded: RecordedTable, images: FromClause) -> Iterator[ColumnElement[bool]]:
+def is_truncate(recorded: RecordedTable, images: FromClause) -> Iterator[ColumnElement[bool]]:
+    """Whether ``images`` are those of truncates: they have no key."""
     yield images.c.audit_operation == "T"
     yield from (images.c[name].is_(None) for name in recorded.key_names)
 

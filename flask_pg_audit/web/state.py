@@ -10,9 +10,11 @@ from flask import Flask, current_app
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Column, Engine, MetaData, String
 
+from ..database.check import Finding
 from ..declare.registry import add_app_settings, audit_metadata, set_audit_schema
 from ..errors import AuditConfigError
 from .config import AuditConfig
+from .health import Health
 
 EXTENSION_KEY = "audit"
 
@@ -38,6 +40,7 @@ class AuditState:
     db: SQLAlchemy
     config: AuditConfig
     callbacks: Callbacks
+    _health: Health = field(default_factory=Health, repr=False)
     _setting_names: dict[int, frozenset[str]] = field(default_factory=dict, repr=False)
 
     def declare(self) -> None:
@@ -62,6 +65,10 @@ class AuditState:
             for other, metadata in self.metadatas.items()
             if other != key and _place(self.db.engines[other]) == place
         )
+
+    def check(self, bind: str | None) -> tuple[Finding, ...]:
+        """What ``flask audit check`` finds in a database, as of the last minute."""
+        return self._health.check(bind, self.metadatas[bind], self.db.engines[bind], self.beside(bind))
 
     @property
     def setting_names(self) -> frozenset[str]:

@@ -1,0 +1,88 @@
+"""What answers the pages' requests: read, render, nothing else."""
+
+from __future__ import annotations
+
+from flask import make_response, request
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import BadRequest, NotFound
+
+from ..history.filter import ChangeFilter
+from .arguments import read_position
+from .change import read_change_page
+from .feed import read_feed_page
+from .overview import read_overview
+from .record import read_record_page
+from .rendering import render_page
+from .room import FULL
+from .table import read_table_page, read_tables_page
+from .transaction import read_transaction_page
+from .viewer import get_viewer
+
+
+def show_feed() -> ResponseReturnValue:
+    """The newest transactions and what they changed."""
+    viewer = get_viewer()
+    with viewer.read() as reading:
+        page = read_feed_page(viewer, reading, ChangeFilter(), "")
+    return _with_links(render_page("feed.html", page=page), page.newer_url, page.older_url)
+
+
+def show_transaction() -> ResponseReturnValue:
+    """Everything that one transaction changed, a page at a time."""
+    viewer = get_viewer()
+    with viewer.read() as reading:
+        page = read_transaction_page(viewer, reading)
+    if page is None:
+        raise NotFound("There is no such transaction, or nothing of it is yours to see.")
+    return _with_links(render_page("transaction.html", page=page), page.previous_url, page.next_url)
+
+
+def show_change() -> ResponseReturnValue:
+    """One change with its values in full."""
+    place = read_position("at")
+    if place is None:
+        raise BadRequest("at: say which change.")
+    with get_viewer().read() as reading:
+        page = read_change_page(reading, request.args.get("table", ""), place, request.args.get("column"))
+    if page is None:
+        raise NotFound("There is no such change, or it is not yours to see.")
+    return render_page("change.html", room=FULL, page=page, change=page.change)
+
+
+def show_record() -> ResponseReturnValue:
+    """The timeline of one record."""
+    viewer = get_viewer()
+    with viewer.read() as reading:
+        page = read_record_page(viewer, reading)
+    return _with_links(render_page("record.html", page=page), page.newer_url, page.older_url)
+
+
+def show_table() -> ResponseReturnValue:
+    """One table, or the list of all."""
+    viewer = get_viewer()
+    findings = viewer.check()
+    if "name" not in request.args:
+        with viewer.read() as reading:
+            lines = read_tables_page(viewer, reading, findings)
+        return render_page("tables.html", lines=lines)
+    with viewer.read() as reading:
+        page = read_table_page(viewer, reading, findings)
+    return render_page("table.html", page=page)
+
+
+def show_overview() -> ResponseReturnValue:
+    """What is going on in the whole log."""
+    viewer = get_viewer()
+    findings = viewer.check()
+    with viewer.read() as reading:
+        page = read_overview(viewer, reading, findings)
+    return render_page("overview.html", page=page)
+
+
+def _with_links(body: str, previous: str | None, following: str | None) -> ResponseReturnValue:
+    """The pages beside this one, in the header ``Link`` too."""
+    response = make_response(body)
+    for rel, url in (("prev", previous), ("next", following)):
+        if url is not None:
+            response.headers.add("Link", f'<{url}>; rel="{rel}"')
+    return response
