@@ -39,6 +39,8 @@ class Field:
     :ivar value: what was stored: after the change, before it for a delete; ``None`` when the column was not recorded.
     :ivar old: the value before an update or in the snapshot before; ``None`` when that is not known or there was none.
     :ivar changed: an update changed it.
+    :ivar nearby: the old value and the new one where they first differ, for values that are the same as far as they
+        were read.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Field:
     old: Value | None
     changed: bool
     is_key: bool
+    nearby: tuple[Value, Value] | None = None
 
     @property
     def differs_further(self) -> bool:
@@ -144,18 +147,17 @@ def _look_further(
             left -= len(names)
             table = next(table for table in tables if table.table.key == change.table_key)
             far = read_far_differences(connection, table, change.position, names, depth)
-            fields = (replace_values(field, *far[field.name]) if field.name in far else field for field in change.fields)
+            fields = (_add_nearby(field, *far[field.name]) if field.name in far else field for field in change.fields)
             change = replace(change, fields=tuple(fields))
         looked.append(change)
     return looked
 
 
-def replace_values(field: Field, start: int, old: str, new: str) -> Field:
-    """The field with other parts of its two values."""
+def _add_nearby(field: Field, start: int, old: str, new: str) -> Field:
     if field.old is None or field.value is None:
         return field
     return replace(
-        field, old=replace(field.old, text=old, start=start), value=replace(field.value, text=new, start=start)
+        field, nearby=(replace(field.old, text=old, start=start), replace(field.value, text=new, start=start))
     )
 
 

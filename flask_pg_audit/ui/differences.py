@@ -60,7 +60,7 @@ class Difference:
 
 def show_difference(field: Field, room: Room) -> Difference:
     """What became of the field's value."""
-    old, new = field.old, field.value
+    old, new = field.nearby or (field.old, field.value)
     kind = _kind(old, new)
     if kind == "changed" and old is not None and new is not None:
         found = _by_path(old, new, room) or _by_word(old, new, room)
