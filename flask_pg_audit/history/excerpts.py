@@ -6,6 +6,7 @@ import datetime
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,6 +22,7 @@ from .equality import differ, is_binary
 from .far_differences import MAX_FAR, read_far_differences
 from .position import Position
 from .recorded import RecordedColumn, RecordedTable
+from .text_diff import Segment, word_diff
 from .value import Value, kind_of_type
 
 __all__ = ["Excerpt", "Field", "Value", "read_excerpts", "select_excerpts"]
@@ -49,6 +51,12 @@ class Field:
     changed: bool
     is_key: bool
     nearby: tuple[Value, Value] | None = None
+
+    @cached_property
+    def words(self) -> tuple[Segment, ...]:
+        """The way from the old value to the new one, as far as they were read, word by word."""
+        old, new = self.nearby or (self.old, self.value)
+        return word_diff((old and old.text) or "", (new and new.text) or "")
 
     @property
     def differs_further(self) -> bool:
