@@ -22,7 +22,7 @@ from .viewer import Reading, Viewer
 PREVIEW = 4
 
 #: Characters of a value in the feed, and of one that an update changed, which is shown around what differs.
-VALUE_LENGTH, CHANGED_LENGTH = 80, 1_000
+VALUE_LENGTH, CHANGED_LENGTH = 80, 800
 
 MIN_ID, MAX_ID = -(2**63), 2**63 - 1
 _ID = re.compile(r"-?[0-9]{1,19}", re.ASCII)

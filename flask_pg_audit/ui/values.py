@@ -65,7 +65,7 @@ def _show_text(value: Value, room: Room) -> Shown:
     is_whole = shown == text and not value.is_cut
     if value.kind == "json" and room.lines and is_whole:
         shown = indent_json(shown)
-    elif not value.is_cut:
+    elif is_whole:
         shown = visible_edges(shown)
     return Shown(
         "text",
