@@ -76,7 +76,14 @@ def export_rows(connection: Connection, metadata: MetaData, where: ChangeFilter 
 
     .. versionadded:: 0.1
     """
-    query = select_written(read_recorded_tables(connection, metadata), where)
+    return export_tables(connection, read_recorded_tables(connection, metadata), where)
+
+
+def export_tables(
+    connection: Connection, tables: Iterable[RecordedTable], where: ChangeFilter = EVERYTHING
+) -> Iterator[ExportRow]:
+    """As :func:`export_rows`, for tables that were read from the catalog."""
+    query = select_written(tables, where)
     settle_output(connection)
     options = {"stream_results": True, "max_row_buffer": MAX_BATCH}
     with connection.execute(query, execution_options=options) as result:

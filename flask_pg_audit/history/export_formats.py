@@ -52,7 +52,7 @@ def render_ndjson(rows: Iterable[ExportRow]) -> Iterator[bytes]:
 
     .. versionadded:: 0.1
     """
-    return (f"{_object(row)}\n".encode() for row in rows)
+    return (f"{render_object(row)}\n".encode() for row in rows)
 
 
 def render_json(rows: Iterable[ExportRow]) -> Iterator[bytes]:
@@ -62,12 +62,13 @@ def render_json(rows: Iterable[ExportRow]) -> Iterator[bytes]:
     """
     before = "[\n"
     for row in rows:
-        yield f"{before}{_object(row)}".encode()
+        yield f"{before}{render_object(row)}".encode()
         before = ",\n"
     yield b"\n]\n" if before == ",\n" else b"[]\n"
 
 
-def _object(row: ExportRow) -> str:
+def render_object(row: ExportRow) -> str:
+    """One change as a JSON object."""
     values = row.__dict__
     return "{" + ", ".join([f'"{name}": {_value(name, values[name])}' for name in COLUMNS]) + "}"
 
