@@ -14,8 +14,9 @@ from ..history.excerpts import Excerpt, read_excerpts
 from ..history.feed import places, read_places
 from ..history.filter import ChangeFilter
 from ..history.position import Position
-from ..history.transactions import Count, Transaction, read_page
+from ..history.transactions import Count, Transaction, TransactionPage, read_page
 from .links import link
+from .search import Query
 from .viewer import Reading, Viewer
 
 #: Changes of a transaction that the feed shows of itself; the others are on the transaction's page.
@@ -84,16 +85,19 @@ class FeedPage:
         return len(self.groups)
 
 
-def read_feed_page(viewer: Viewer, reading: Reading, where: ChangeFilter, query: str) -> FeedPage:
-    """Read the page that the query string's ``before`` and ``after`` ask for.
+def read_feed_page(viewer: Viewer, reading: Reading, query: Query) -> FeedPage:
+    """Read the page that the query string's ``before`` and ``after`` ask for; of a search with mistakes, an empty one.
 
     :raises werkzeug.exceptions.BadRequest: an argument makes no sense.
     """
     before, after = read_id("before"), read_id("after")
     if before is not None and after is not None:
         raise BadRequest("Give before or after, not both.")
-    connection, tables = reading.connection, where.chosen(reading.tables)
-    page = read_page(connection, tables, where, before, after, viewer.state.config.page_size)
+    where, tables, size = query.where, query.where.chosen(reading.tables), viewer.state.config.page_size
+    if query.errors or not tables:
+        page = TransactionPage((), newer=None, older=None)
+    else:
+        page = read_page(reading.connection, tables, where, before, after, size)
     changes = _read_previews(reading, where, page.transactions)
     return FeedPage(
         tuple(Group(transaction, changes.get(transaction.id, ())) for transaction in page.transactions),

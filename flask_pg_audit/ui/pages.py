@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from flask import make_response, request
+from flask import make_response, redirect, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import BadRequest, NotFound
 
-from ..history.filter import ChangeFilter
+from ..declare.columns import OPERATION_LABELS
 from .arguments import read_position
 from .change import read_change_page
 from .feed import read_feed_page
+from .links import link
 from .overview import read_overview
 from .record import read_record_page
 from .rendering import render_page
 from .room import FULL
+from .search import form_of
+from .searching import read_form, read_query
 from .table import read_table_page, read_tables_page
 from .transaction import read_transaction_page
 from .viewer import get_viewer
@@ -21,10 +24,21 @@ from .viewer import get_viewer
 
 def show_feed() -> ResponseReturnValue:
     """The newest transactions and what they changed."""
-    viewer = get_viewer()
+    viewer, submitted = get_viewer(), read_form()
+    if submitted is not None:
+        return redirect(link("index", q=submitted), 303)
     with viewer.read() as reading:
-        page = read_feed_page(viewer, reading, ChangeFilter(), "")
-    return _with_links(render_page("feed.html", page=page), page.newer_url, page.older_url)
+        query = read_query(viewer, reading)
+        page = read_feed_page(viewer, reading, query)
+    body = render_page(
+        "feed.html",
+        page=page,
+        query=query,
+        form=form_of(query),
+        table_names=[table.table.key for table in reading.tables],
+        operations=list(OPERATION_LABELS.values()),
+    )
+    return _with_links(body, page.newer_url, page.older_url)
 
 
 def show_transaction() -> ResponseReturnValue:
