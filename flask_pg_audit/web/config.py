@@ -18,6 +18,7 @@ class AuditConfig:
 
     :ivar url_prefix: where the audit-log pages are mounted.
     :ivar ui: mount them at all.
+    :ivar log_views: record who reads the log, in ``audit_view``.
     :ivar page_size: changes on one page of the log.
     :ivar schema: schema of ``audit_transaction``, the sequence and the functions; ``None`` means the metadata's.
     :ivar require_username: refuse every change for which no username is known.
@@ -32,6 +33,7 @@ class AuditConfig:
 
     url_prefix: str = "/audit"
     ui: bool = True
+    log_views: bool = True
     page_size: int = 50
     schema: str | None = None
     require_username: bool = False
@@ -55,6 +57,7 @@ class AuditConfig:
     def _check(self) -> None:
         _expect("URL_PREFIX", self.url_prefix, _is_prefix(self.url_prefix), 'a path such as "/audit"')
         _expect("UI", self.ui, isinstance(self.ui, bool), "True or False")
+        _expect("LOG_VIEWS", self.log_views, isinstance(self.log_views, bool), "True or False")
         page_size = self.page_size
         good_size = isinstance(page_size, int) and not isinstance(page_size, bool) and 1 <= page_size <= 500
         _expect("PAGE_SIZE", page_size, good_size, "a number from 1 to 500")

@@ -10,7 +10,7 @@ from flask import Flask, current_app
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Column, Engine, MetaData, String
 
-from ..declare.registry import add_app_settings, audit_metadata, set_audit_schema
+from ..declare.registry import add_app_settings, audit_metadata, declare_view_table, set_audit_schema
 from ..errors import AuditConfigError
 from .config import AuditConfig
 
@@ -46,6 +46,8 @@ class AuditState:
         for metadata in self.db.metadatas.values():
             if self.config.schema is not None:
                 set_audit_schema(metadata, self.config.schema)
+            if self.config.ui and self.config.log_views:
+                declare_view_table(metadata)
             add_app_settings(metadata, [username])
             audit_metadata(metadata)
 
