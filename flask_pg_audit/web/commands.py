@@ -27,7 +27,9 @@ from ..database.install import (
 from ..database.patience import LOCK_TIMEOUT, TRIES
 from ..database.status import TableStatus, read_status
 from ..errors import AuditConfigError, AuditError, AuditInstallError, driver_message
+from ..ui.view_log import RecordedView, read_views
 from .state import get_state
+from .view_listing import render_view
 
 
 class AuditGroup(click.Group):
@@ -191,6 +193,31 @@ def check_command(as_json: bool, ignore: tuple[str, ...], bind_key: str | None) 
         raise click.exceptions.Exit(1)
     if not as_json:
         click.echo("everything is recorded as declared")
+
+
+@audit_cli.command("views")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many at most, of each bind."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@bind_option
+@with_appcontext
+def views_command(limit: int, as_json: bool, bind_key: str | None) -> None:
+    """Who read the log, the newest first: pages, searches, exports and reverts."""
+    views = [(key, _read_views(metadata, engine, limit)) for key, metadata, engine in _binds(bind_key)]
+    if as_json:
+        rows = [{"bind": key, **dataclasses.asdict(view)} for key, found in views for view in found]
+        click.echo(json.dumps(rows, default=datetime.datetime.isoformat, indent=2))
+        return
+    for key, found in views:
+        _heading(key)
+        for view in found:
+            click.echo(render_view(view))
+
+
+def _read_views(metadata: MetaData, engine: Engine, limit: int) -> list[RecordedView]:
+    with engine.connect() as connection:
+        return read_views(connection, metadata, limit=limit)
 
 
 def _check_codes(ignored: tuple[str, ...]) -> None:
