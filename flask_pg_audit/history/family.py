@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Column, ColumnElement, CompoundSelect, FromClause, Select, Table
+from sqlalchemy import Column, ColumnElement, FromClause, Select, Table
 from sqlalchemy.orm import Mapper, RelationshipProperty
 
 from ..errors import AuditConfigError
@@ -82,16 +82,15 @@ def family(
 
 def family_places(
     mapper: Mapper[Any], recorded: RecordedTable, key: Mapping[str, Any], paths: Collection[str], find: _Find
-) -> CompoundSelect[Any]:
-    """The changes of a record and of what ``paths`` lead to, in no order, of tables that ``find`` gives.
+) -> tuple[Select[Any], ...]:
+    """The changes of a record and of what ``paths`` lead to, in no order and some of them several times.
 
+    :param find: gives the history of a table.
     :raises AuditConfigError: there is no such relationship; and what ``find`` raises.
     """
     members = _Members(_images(recorded, ChangeFilter(key=key)), key)
-    parts = [record_places(recorded, key).subquery().select()]
-    for path in sorted(set(paths)):
-        parts.append(_places_of_children(mapper, members, path, find))
-    return sa.union(*parts)
+    children = (_places_of_children(mapper, members, path, find) for path in sorted(set(paths)))
+    return *record_places(recorded, key), *children
 
 
 def followable(mapper: Mapper[Any], recorded: RecordedTable, tables: Sequence[RecordedTable]) -> tuple[str, ...]:

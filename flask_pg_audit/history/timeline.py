@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import ColumnElement, CompoundSelect, FromClause, MetaData, Select, Text
+from sqlalchemy import ColumnElement, FromClause, MetaData, Select, Text
 
 from .change import Change
 from .changes import Changes, Source, connection_of
@@ -44,25 +44,34 @@ def timeline(
 
 
 def order_places(
-    found: CompoundSelect[Any], before: Position | None, after: Position | None, limit: int | None
+    parts: Sequence[Select[Any]], before: Position | None, after: Position | None, limit: int | None
 ) -> Select[Any]:
     """A page of places by ``audit_id``: the newest first, or after one of them, the oldest first."""
-    places = found.subquery("timeline")
-    query = sa.select(places)
+    # No part is read further than the page goes: sorted behind the union, all of a record's changes would be.
+    pages = [_page_of(part.subquery(), before, after, limit).subquery().select() for part in parts]
+    merged = sa.union(*pages).subquery("timeline")
+    return sa.select(merged).order_by(_directed(merged, after)).limit(limit)
+
+
+def _page_of(part: FromClause, before: Position | None, after: Position | None, limit: int | None) -> Select[Any]:
+    query = sa.select(part)
     if before is not None:
-        query = query.where(places.c.audit_id < before.audit_id)
+        query = query.where(part.c.audit_id < before.audit_id)
     if after is not None:
-        query = query.where(places.c.audit_id > after.audit_id)
-    direction = places.c.audit_id.asc() if after is not None else places.c.audit_id.desc()
-    return query.order_by(direction).limit(limit)
+        query = query.where(part.c.audit_id > after.audit_id)
+    return query if limit is None else query.order_by(_directed(part, after)).limit(limit)
 
 
-def record_places(recorded: RecordedTable, key: Mapping[str, Any]) -> CompoundSelect[Any]:
-    """The changes under a key, and the truncates that removed it; in no order."""
+def _directed(places: FromClause, after: Position | None) -> ColumnElement[Any]:
+    number = places.c.audit_id
+    return number.asc() if after is not None else number.desc()
+
+
+def record_places(recorded: RecordedTable, key: Mapping[str, Any]) -> tuple[Select[Any], ...]:
+    """The changes under a key, and the truncates that removed it; in no order, none in both."""
     changes = Changes(recorded)
     new, has_key = changes.new, ChangeFilter(key=key)
-    own = has_key.apply(select_places(recorded, new), changes)
-    return sa.union_all(own, _truncates(recorded, key))
+    return has_key.apply(select_places(recorded, new), changes), _truncates(recorded, key)
 
 
 def select_places(recorded: RecordedTable, images: FromClause, next_: FromClause | None = None) -> Select[Any]:

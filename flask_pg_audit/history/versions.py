@@ -65,7 +65,7 @@ def find_versions(
     connection: Connection, recorded: RecordedTable, key: Mapping[str, Any], places: Sequence[Position]
 ) -> frozenset[Position]:
     """Those of ``places`` that are changes of the record with ``key``."""
-    of_record = record_places(recorded, key).subquery("of_record")
+    of_record = sa.union_all(*record_places(recorded, key)).subquery("of_record")
     place = sa.tuple_(of_record.c.audit_transaction_id, of_record.c.audit_id)
     found = read_places(connection, sa.select(of_record).where(place.in_(list(places))))
     return frozenset(position for _, position in found)
@@ -81,7 +81,8 @@ def read_differing(
     one, other = recorded.history("one"), recorded.history("other")
     # The type is for an array of no elements: every column may be hidden.
     differ_: array[Any] = array([differ(one.c[n], other.c[n]) for n in recorded.column_names], type_=Boolean())
-    query = sa.select(differ_).where(*_is_at(one, first), *_is_at(other, second))
+    both = one.join(other, sa.true())
+    query = sa.select(differ_).select_from(both).where(*_is_at(one, first), *_is_at(other, second))
     flags = connection.execute(query).scalar_one_or_none() or []
     return frozenset(name for name, differs in zip(recorded.column_names, flags, strict=False) if differs)
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from flask import request
-from sqlalchemy import Table
+from sqlalchemy import Select, Table
 from sqlalchemy.exc import DataError, DBAPIError, StatementError
 from sqlalchemy.orm import Mapper
 from werkzeug.exceptions import BadRequest, NotFound
@@ -219,7 +219,7 @@ def _read_page(
     return found, first if newer else None, last if ahead else None
 
 
-def _places(reading: Reading, record: Record, shown: Sequence[str]) -> Any:
+def _places(reading: Reading, record: Record, shown: Sequence[str]) -> Sequence[Select[Any]]:
     if record.mapper is None or not shown:
         return record_places(record.table, record.values)
     tables = {table.table: table for table in reading.tables}
