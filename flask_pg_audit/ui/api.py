@@ -20,7 +20,7 @@ from ..history.key import parse_key
 from ..history.position import Position
 from ..history.timeline import order_places, record_places
 from ..history.transactions import Transaction, read_page
-from .feed import read_id
+from .arguments import read_id, read_position
 from .openapi import build_openapi
 from .searching import read_query
 from .viewer import Reading, get_viewer
@@ -101,20 +101,6 @@ def _limit() -> int:
     if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= MAX_LIMIT:
         raise BadRequest(f"limit: {text[:40]!r} is no number from 1 to {MAX_LIMIT}.")
     return int(text)
-
-
-def read_position(name: str) -> Position | None:
-    """A position from the query string.
-
-    :raises werkzeug.exceptions.BadRequest: it is none.
-    """
-    token = request.args.get(name)
-    if token is None:
-        return None
-    try:
-        return Position.parse(token)
-    except ValueError as error:
-        raise BadRequest(f"{name}: {error}.") from error
 
 
 def _refuse_both(before: object, after: object) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from flask import request
 from werkzeug.exceptions import BadRequest
 
 from ..history.excerpts import Excerpt, read_excerpts
@@ -15,6 +13,7 @@ from ..history.feed import places, read_places
 from ..history.filter import ChangeFilter
 from ..history.position import Position
 from ..history.transactions import Count, Transaction, TransactionPage, read_page
+from .arguments import MIN_ID, read_id
 from .links import link
 from .search import Query
 from .viewer import Reading, Viewer
@@ -24,9 +23,6 @@ PREVIEW = 4
 
 #: Characters of a value in the feed, and of one that an update changed, which is shown around what differs.
 VALUE_LENGTH, CHANGED_LENGTH = 80, 800
-
-MIN_ID, MAX_ID = -(2**63), 2**63 - 1
-_ID = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -123,16 +119,3 @@ def _first_places(reading: Reading, where: ChangeFilter, transaction: Transactio
     of_it = replace(where, transaction_id=transaction.id, tables=transaction.tables)
     start = Position(transaction.id, MIN_ID)
     return read_places(reading.connection, places(reading.tables, of_it, after=start, limit=PREVIEW))
-
-
-def read_id(name: str) -> int | None:
-    """A transaction's id from the query string.
-
-    :raises werkzeug.exceptions.BadRequest: it is no number that fits into a ``bigint``.
-    """
-    text = request.args.get(name)
-    if text is None:
-        return None
-    if not _ID.fullmatch(text) or not MIN_ID <= int(text) <= MAX_ID:
-        raise BadRequest(f"{name}: {text[:40]!r} is no number of a transaction.")
-    return int(text)

@@ -100,7 +100,7 @@ def indent_json(text: str) -> str:
         if (token in "}]" and previous not in ("{", "[")) or (previous in ("{", "[", ",") and token not in "}]"):
             lines.append("  " * min(depth, _MAX_INDENT))
         lines[-1] += f"{token} " if token == ":" else token
-        if token in "{[":
+        if token in "{[":  # noqa: S105
             depth += 1
         previous = token
     return "\n".join(lines)

@@ -72,6 +72,16 @@ class AuditState:
         """What ``flask audit check`` finds in a database, as of the last minute."""
         return self._health.check(bind, self.metadatas[bind], self.db.engines[bind], self.beside(bind))
 
+    def who(self) -> tuple[str | None, str | None, str | None]:
+        """Name and id of who is acting now, and the id of the running request.
+
+        :raises AuditContextError: the user cannot be worked out.
+        """
+        from .resolve import find_actor  # which needs this module for its types
+
+        actor, request_id = find_actor(self)
+        return actor.username, actor.id, request_id
+
     @property
     def setting_names(self) -> frozenset[str]:
         """The names of all session settings that the app's audited tables record."""
