@@ -12,6 +12,7 @@ from sqlalchemy import (
     Column,
     Computed,
     Connection,
+    DateTime,
     Engine,
     ForeignKey,
     Integer,
@@ -19,8 +20,10 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     event,
+    func,
     insert,
     select,
+    update,
 )
 
 from flask_pg_audit import AuditConfigError, AuditConflictError, install_audit_triggers, set_session_vars
@@ -351,6 +354,36 @@ def test_keys_that_changed_places(engine: Engine) -> None:
     with engine.begin() as connection:
         revert_transaction(connection, table.metadata, last(engine, table).transaction_id)
     assert rows(engine, "SELECT * FROM note ORDER BY 1") == [(1, "a"), (2, "b"), (3, "c")]
+
+
+def test_keys_that_changed_places_row_by_row(engine: Engine, connection: Connection) -> None:
+    """They are recorded as inserts under keys that are taken: nothing tells what was there before."""
+    table = note(level="row")
+    install(engine, table.metadata)
+    run(engine, "ALTER TABLE note DROP CONSTRAINT note_pkey", "ALTER TABLE note ADD PRIMARY KEY (id) DEFERRABLE")
+    run(engine, "INSERT INTO note VALUES (1, 'a'), (2, 'b')", "UPDATE note SET id = 3 - id")
+    first, second = history(engine, table)[1].position, last(engine, table)
+    with pytest.raises(AuditConflictError, match="an insert of the row while it was there"):
+        revert_transaction(connection, table.metadata, second.transaction_id, force=True)
+    for key in (1, 2):
+        restore(connection, table, key, to=first)
+    assert connection.execute(select(table).order_by(table.c.id)).all() == [(1, "a"), (2, "b")]
+
+
+def test_a_bulk_change_of_keys_by_the_model(engine: Engine) -> None:
+    """What changes with any update does not hide that two changes are one."""
+    table = note(
+        Column("at", DateTime, onupdate=func.now()), Column("double", Integer, Computed("id * 2", persisted=True))
+    )
+    install(engine, table.metadata)
+    with engine.begin() as connection:
+        connection.execute(insert(table), [{"id": 1, "text": "a"}, {"id": 2, "text": "b"}])
+    with engine.begin() as connection:
+        connection.execute(update(table).values(id=table.c.id + 10))
+    with engine.begin() as connection:
+        reverted = revert_transaction(connection, table.metadata, 2)
+    assert sorted(told(reverted)) == [("note", (1,), "U", ("id", "at")), ("note", (2,), "U", ("id", "at"))]
+    assert rows(engine, "SELECT * FROM note ORDER BY id") == [(1, "a", None, 2), (2, "b", None, 4)]
 
 
 def test_a_key_that_was_changed_before_the_row_was_deleted(engine: Engine) -> None:

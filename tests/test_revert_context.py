@@ -234,6 +234,16 @@ def test_a_version_does_not_go_back(session: Session) -> None:
     assert book.title == "x" and book.token not in (token, changed)
 
 
+def test_a_session_that_knows_its_database_by_the_class(session: Session) -> None:
+    with Session(binds={Base: session.get_bind()}) as other:
+        assert len(restore(other, Author, 1, to=Position(1, 1), dry_run=True).writes) == 0
+        author = other.get_one(Author, 1)
+        revert_transaction(other, Base.metadata, 1)
+        assert author not in other
+        other.commit()
+    assert session.get(Author, 1) is None
+
+
 def test_what_every_update_sets(session: Session) -> None:
     """``onupdate`` neither makes a conflict of any other update, nor writes over what is brought back."""
     author = session.get_one(Author, 1)

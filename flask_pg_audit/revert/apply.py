@@ -77,17 +77,11 @@ def _write(
 
 @contextmanager
 def _savepoint(connection: Connection, keep: bool) -> Iterator[None]:
-    """Not :meth:`Connection.begin_nested` as a context manager: a dry run goes back as well."""
-    savepoint = connection.begin_nested()
-    try:
+    """All or nothing; without ``keep``, nothing."""
+    with connection.begin_nested() as savepoint:
         yield
-    except BaseException:
-        savepoint.rollback()
-        raise
-    if keep:
-        savepoint.commit()
-    else:
-        savepoint.rollback()
+        if not keep:
+            savepoint.rollback()
 
 
 def _decide(

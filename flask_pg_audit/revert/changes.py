@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import BigInteger, Connection, MetaData
 
-from ..declare.registry import transaction_table
+from ..declare.registry import audited_tables, transaction_table
 from ..errors import AuditConfigError
 from ..history.change import Change
 from ..history.changes import Source
@@ -76,14 +76,17 @@ def revert(
             "restore() to bring the record back to it"
         )
     options = Options(columns, force, values or {}, dry_run)
+    tables = {audited.table.fullname: audited.table for audited in audited_tables(metadata)}
     by_table: dict[str, list[Position]] = defaultdict(list)
     for change in given:
+        if change.table not in tables:
+            raise AuditConfigError(f'the table "{change.table}" is not audited; audited are: {", ".join(tables)}')
         by_table[change.table].append(change.position)
 
     def write(connection: Connection) -> Reverted:
         return apply_plan(connection, lambda: _plan_changes(connection, metadata, by_table), options)
 
-    return write_with(connectable, transaction_table(metadata), write)
+    return write_with(connectable, tables[given[0].table], write)
 
 
 def _plan_changes(connection: Connection, metadata: MetaData, by_table: Mapping[str, list[Position]]) -> Plan:
@@ -91,9 +94,7 @@ def _plan_changes(connection: Connection, metadata: MetaData, by_table: Mapping[
     effects: list[tuple[RecordedTable, list[Effect]]] = []
     transaction_ids: set[int] = set()
     for name, positions in by_table.items():
-        recorded = recorded_tables.get(name)
-        if recorded is None:
-            raise AuditConfigError(f'the table "{name}" is not audited; audited are: {", ".join(recorded_tables)}')
+        recorded = recorded_tables[name]
         _require_key(recorded)
         transactions = sorted({position.transaction_id for position in positions})
         transaction_ids.update(transactions)
@@ -143,6 +144,8 @@ def revert_transaction(
     """
     options = Options(None, force, values or {}, dry_run)
     chosen = {find_table(entity).key for entity in tables}
+    transaction_table(metadata)  # raises where nothing is audited
+    somewhere = next(iter(audited_tables(metadata))).table
 
     def write(connection: Connection) -> Reverted:
         def plan() -> Plan:
@@ -151,7 +154,7 @@ def revert_transaction(
 
         return apply_plan(connection, plan, options)
 
-    return write_with(connectable, transaction_table(metadata), write)
+    return write_with(connectable, somewhere, write)
 
 
 def _continued(connection: Connection, metadata: MetaData, transaction_id: int) -> list[int]:

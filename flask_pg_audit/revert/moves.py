@@ -17,6 +17,7 @@ from sqlalchemy.dialects.postgresql import array
 from ..history.position import Position
 from ..history.recorded import RecordedTable
 from .effects import Effect, of_transactions
+from .versions import set_by_every_update, version_of
 
 #: From the delete of an old key to the insert of the new one.
 Moves = Mapping[Position, Position]
@@ -81,8 +82,11 @@ def _of_rows(recorded: RecordedTable) -> Iterator[tuple[FromClause, Select[Any]]
 
 
 def _content(recorded: RecordedTable, images: FromClause) -> ColumnElement[Any] | None:
-    """Everything but the key, as text: json, xml and point have no equality (trap T7)."""
-    names = [name for name in recorded.column_names if name not in recorded.key_names]
+    """Everything but the key and what changes with any update, as text: json has no equality (trap T7)."""
+    table, version = recorded.table, version_of(recorded.table)
+    computed = {column.name for column in table.columns if column.computed is not None}
+    ignored = {*recorded.key_names, *computed, *set_by_every_update(table), version.name if version else None}
+    names = [name for name in recorded.column_names if name not in ignored]
     return array([sa.cast(images.c[name], Text) for name in names]) if names else None
 
 

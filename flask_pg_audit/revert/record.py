@@ -10,7 +10,6 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection, FromClause, Select, Table
 
-from ..declare.registry import transaction_table
 from ..errors import AuditConfigError, AuditConflictError, Conflict
 from ..history.changes import Changes, Source
 from ..history.entity import find_audited
@@ -80,7 +79,7 @@ def restore(
 
         return apply_plan(connection, plan, options)
 
-    return write_with(connectable, transaction_table(table.metadata), write)
+    return write_with(connectable, table, write)
 
 
 def _record(entity: object, key: object) -> tuple[Table, dict[str, Any]]:
@@ -185,7 +184,7 @@ def undelete(
     def write(connection: Connection) -> Reverted:
         return apply_plan(connection, lambda: _plan_undelete(connection, table, wanted_key, cascade), options)
 
-    return write_with(connectable, transaction_table(table.metadata), write)
+    return write_with(connectable, table, write)
 
 
 def _plan_undelete(connection: Connection, table: Table, key: Mapping[str, Any], cascade: bool) -> Plan:

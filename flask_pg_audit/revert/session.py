@@ -27,8 +27,9 @@ def write_with(source: Source, table: Table, write: Callable[[Connection], Rever
     if session is None:
         return write(_checked(source))  # type: ignore[arg-type]
     session.flush()
-    # Of several binds, the one that the table is in.
-    reverted = write(_checked(session.connection(bind_arguments={"clause": table})))
+    # Of several binds, the one that the table is in: a session may know it by the class, or by the table.
+    where = {"mapper": next(mappers_of(table), None), "clause": table}
+    reverted = write(_checked(session.connection(bind_arguments=where)))
     if not reverted.dry_run:
         _refresh(session, table, reverted.writes)
     return reverted
