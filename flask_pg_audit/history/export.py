@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,13 +62,16 @@ class ExportRow:
     new: str | None
 
 
-def export_rows(connection: Connection, metadata: MetaData, where: ChangeFilter = EVERYTHING) -> Iterator[ExportRow]:
+def export_rows(
+    connection: Connection, metadata: MetaData, where: ChangeFilter = EVERYTHING
+) -> Generator[ExportRow, None, None]:
     """All matching changes of all audited tables, oldest first, by ``(audit_transaction_id, audit_id)``.
 
     One query, read through a server-side cursor: memory does not grow with the number of changes. Nothing is read
     before the first row is asked for. The connection has to be in a transaction, so no AUTOCOMMIT; how it writes values
     is set until that ends. A transaction of its own that is REPEATABLE READ and READ ONLY is
-    :func:`~flask_pg_audit.history.snapshot.snapshot`.
+    :func:`~flask_pg_audit.history.snapshot.snapshot`. Who stops before the last row has to ``close()`` the generator
+    before the connection.
 
     Locks: those of a ``SELECT``, for as long as rows are read.
 
@@ -76,12 +79,12 @@ def export_rows(connection: Connection, metadata: MetaData, where: ChangeFilter 
 
     .. versionadded:: 0.1
     """
-    return export_tables(connection, read_recorded_tables(connection, metadata), where)
+    yield from export_tables(connection, read_recorded_tables(connection, metadata), where)
 
 
 def export_tables(
     connection: Connection, tables: Iterable[RecordedTable], where: ChangeFilter = EVERYTHING
-) -> Iterator[ExportRow]:
+) -> Generator[ExportRow, None, None]:
     """As :func:`export_rows`, for tables that were read from the catalog."""
     query = select_written(tables, where)
     settle_output(connection)

@@ -1,4 +1,4 @@
-"""Where two long values first differ, found on the server, so that no more of them has to leave it than what is near."""
+"""Where two long values first differ, found on the server: no more of them leaves it than what is near."""
 
 from __future__ import annotations
 

@@ -214,9 +214,11 @@ class ChangeFilter:
         A transaction gets its number with its first change, so those with higher numbers came later.
         """
         later = transaction_table(changes.recorded.table.metadata).alias("later")
+        # Added by PostgreSQL: Python's last day has no next minute.
+        latest = sa.literal(until, sa.DateTime(timezone=True)) + sa.literal(CLOCK_SKEW, sa.Interval)
         first = (
             sa.select(later.c.id)
-            .where(later.c.issued_at > until + CLOCK_SKEW)
+            .where(later.c.issued_at > latest)
             .order_by(later.c.issued_at, later.c.id)
             .limit(1)
             .scalar_subquery()

@@ -121,10 +121,16 @@ def read_recorded_tables(connection: Connection, metadata: MetaData) -> tuple[Re
 
     A declared column that the audit table lacks is left out: no change was recorded with it yet.
 
-    :raises AuditConfigError: no table is audited.
+    :raises AuditConfigError: no table is audited, or the database has no audit table for one.
     """
     declared = recorded_tables(metadata)
     comments = _read_comments(connection, declared)
+    for index, table in enumerate(declared):
+        if index not in comments:
+            raise AuditConfigError(
+                f'the database has no audit table "{table.audited.audit_table.fullname}" for '
+                f'"{table.table.fullname}"; run: flask audit install'
+            )
     return tuple(_as_installed(table, comments[index]) for index, table in enumerate(declared))
 
 

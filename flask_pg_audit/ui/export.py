@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 
 from flask import Response, request, stream_with_context
 from werkzeug.exceptions import BadRequest, Forbidden
@@ -52,7 +53,8 @@ def _stream(viewer: Viewer, format_name: str) -> Iterator[bytes]:
     try:
         with viewer.read() as reading:
             where = read_query(viewer, reading).where
-            yield from FORMATS[format_name](counter.count(export_tables(reading.connection, reading.tables, where)))
+            with closing(export_tables(reading.connection, reading.tables, where)) as rows:
+                yield from FORMATS[format_name](counter.count(rows))
     finally:
         action: ViewAction = "export"
         log_view(viewer, action, counter.rows)

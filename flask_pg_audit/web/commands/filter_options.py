@@ -111,12 +111,19 @@ def read_instant(text: str) -> datetime.datetime:
         return midnight - datetime.timedelta(days=text == "yesterday")
     try:
         if ago := _AGO.fullmatch(text):
-            return now - datetime.timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+            return _before(now, ago[2], int(ago[1]))
         if iso := _ISO.fullmatch(text):
             return _read_iso(*iso.groups())
-    except (ValueError, OverflowError) as error:
+    except ValueError as error:
         raise ValueError(f"{text!r} is no time ({error}); allowed is {_WHEN}") from error
     raise ValueError(f"{text!r} is no time; allowed is {_WHEN}")
+
+
+def _before(now: datetime.datetime, unit: str, count: int) -> datetime.datetime:
+    try:
+        return now - datetime.timedelta(**{_UNITS[unit]: count})
+    except OverflowError:
+        raise ValueError("before the year 1") from None
 
 
 def _read_iso(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import click
@@ -129,9 +129,8 @@ def export_command(where: ChangeFilter, format_name: str | None, output: str | N
     with snapshot(engine) as connection:
         tables = _tables(connection, metadata, where)
         newest = read_places(connection, places(tables, ChangeFilter(tables=where.tables), limit=1))
-        with _progress(path) as show:
-            rows = _watched(export_rows(connection, metadata, where), newest, show)
-            write_output(render(rows), path)
+        with _progress(path) as show, closing(export_rows(connection, metadata, where)) as rows:
+            write_output(render(_watched(rows, newest, show)), path)
 
 
 def _bind(bind_key: str | None) -> tuple[MetaData, Engine]:

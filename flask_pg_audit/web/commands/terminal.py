@@ -73,7 +73,7 @@ def key_text(key: SketchedImage) -> str:
 
 def request_line(change: Sketch) -> Iterator[str]:
     """What is known of the request or the command."""
-    context = {name: line(str(value)) for name, value in change.context.items() if value is not None}
+    context = {name: line(str(value)) for name, value in change.context.items() if value}
     parts = [f"{context.get('method', '')} {context['path']}".strip()] if "path" in context else []
     parts += [context["command"]] if "command" in context and not parts else []
     parts += [f"request {line(change.request_id)}"] if change.request_id else []
