@@ -62,7 +62,14 @@ class Field:
     def differs_further(self) -> bool:
         """The values differ, but not as far as they were read."""
         old, new = self.old, self.value
-        if not self.changed or old is None or new is None or old.text is None or new.text is None or new.kind == "bytes":
+        if (
+            not self.changed
+            or old is None
+            or new is None
+            or old.text is None
+            or new.text is None
+            or new.kind == "bytes"
+        ):
             return False
         length = min(len(old.text), len(new.text))
         return (old.is_cut or new.is_cut) and old.text[:length] == new.text[:length]
@@ -223,9 +230,7 @@ def _texts(
     )
 
 
-def _digests(
-    images: FromClause, label: str, names: Iterable[str], lengths: _Lengths
-) -> ColumnElement[Any]:
+def _digests(images: FromClause, label: str, names: Iterable[str], lengths: _Lengths) -> ColumnElement[Any]:
     values = [images.c[name] for name in names if lengths.digests]
     return _array([_digest(value) for value in values], Text()).label(f"{label}_digests")
 

@@ -35,9 +35,7 @@ def read_far_differences(
     return {names[row.place - 1]: (row.start, row.old, row.new) for row in rows if row.old != row.new}
 
 
-def select_far_differences(
-    table: RecordedTable, position: Position, names: Sequence[str], depth: int
-) -> Select[Any]:
+def select_far_differences(table: RecordedTable, position: Position, names: Sequence[str], depth: int) -> Select[Any]:
     """The query: by halves, how long a beginning do both have in common."""
     texts = _texts(Changes(table), position, names, depth)
     halves = _halves(texts)
