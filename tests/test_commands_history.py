@@ -550,7 +550,7 @@ def test_a_file_is_there_when_it_is_whole(site: Blog, tmp_path: Path) -> None:
             yield row
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("flask_pg_audit.web.commands.commands_history.export_rows", broken)
+        patch.setattr("flask_pg_audit.web.commands.history.export_rows", broken)
         result = run(site.app, "export", "--output", str(file))
     fails_with(result, f"--output: cannot write {file}: No space left on device")
     assert (file.read_text(), list(tmp_path.iterdir())) == ("the last one", [file])

@@ -94,13 +94,13 @@ def count(number: int, noun: str) -> str:
 def indent_json(text: str) -> str:
     """A document with a line for each of its values, each of them written as it is stored."""
     lines, depth, previous = [""], 0, ""
-    for token in _JSON_TOKEN.findall(text):
-        if token in "}]":
+    for piece in _JSON_TOKEN.findall(text):
+        if piece in "}]":
             depth -= 1
-        if (token in "}]" and previous not in ("{", "[")) or (previous in ("{", "[", ",") and token not in "}]"):
+        if (piece in "}]" and previous not in ("{", "[")) or (previous in ("{", "[", ",") and piece not in "}]"):
             lines.append("  " * min(depth, _MAX_INDENT))
-        lines[-1] += f"{token} " if token == ":" else token
-        if token in "{[":  # noqa: S105
+        lines[-1] += f"{piece} " if piece == ":" else piece
+        if piece in "{[":
             depth += 1
-        previous = token
+        previous = piece
     return "\n".join(lines)
