@@ -6,6 +6,7 @@ import datetime
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,6 +22,7 @@ from .equality import differ, is_binary
 from .far_differences import MAX_FAR, read_far_differences
 from .position import Position
 from .recorded import RecordedColumn, RecordedTable
+from .text_diff import Segment, word_diff
 from .value import Value, kind_of_type
 
 __all__ = ["Excerpt", "Field", "Value", "read_excerpts", "select_excerpts"]
@@ -39,6 +41,8 @@ class Field:
     :ivar value: what was stored: after the change, before it for a delete; ``None`` when the column was not recorded.
     :ivar old: the value before an update or in the snapshot before; ``None`` when that is not known or there was none.
     :ivar changed: an update changed it.
+    :ivar nearby: the old value and the new one where they first differ, for values that are the same as far as they
+        were read.
     """
 
     name: str
@@ -46,12 +50,26 @@ class Field:
     old: Value | None
     changed: bool
     is_key: bool
+    nearby: tuple[Value, Value] | None = None
+
+    @cached_property
+    def words(self) -> tuple[Segment, ...]:
+        """The way from the old value to the new one, as far as they were read, word by word."""
+        old, new = self.nearby or (self.old, self.value)
+        return word_diff((old and old.text) or "", (new and new.text) or "")
 
     @property
     def differs_further(self) -> bool:
         """The values differ, but not as far as they were read."""
         old, new = self.old, self.value
-        if not self.changed or old is None or new is None or old.text is None or new.text is None or new.kind == "bytes":
+        if (
+            not self.changed
+            or old is None
+            or new is None
+            or old.text is None
+            or new.text is None
+            or new.kind == "bytes"
+        ):
             return False
         length = min(len(old.text), len(new.text))
         return (old.is_cut or new.is_cut) and old.text[:length] == new.text[:length]
@@ -144,18 +162,17 @@ def _look_further(
             left -= len(names)
             table = next(table for table in tables if table.table.key == change.table_key)
             far = read_far_differences(connection, table, change.position, names, depth)
-            fields = (replace_values(field, *far[field.name]) if field.name in far else field for field in change.fields)
+            fields = (_add_nearby(field, *far[field.name]) if field.name in far else field for field in change.fields)
             change = replace(change, fields=tuple(fields))
         looked.append(change)
     return looked
 
 
-def replace_values(field: Field, start: int, old: str, new: str) -> Field:
-    """The field with other parts of its two values."""
+def _add_nearby(field: Field, start: int, old: str, new: str) -> Field:
     if field.old is None or field.value is None:
         return field
     return replace(
-        field, old=replace(field.old, text=old, start=start), value=replace(field.value, text=new, start=start)
+        field, nearby=(replace(field.old, text=old, start=start), replace(field.value, text=new, start=start))
     )
 
 
@@ -213,9 +230,7 @@ def _texts(
     )
 
 
-def _digests(
-    images: FromClause, label: str, names: Iterable[str], lengths: _Lengths
-) -> ColumnElement[Any]:
+def _digests(images: FromClause, label: str, names: Iterable[str], lengths: _Lengths) -> ColumnElement[Any]:
     values = [images.c[name] for name in names if lengths.digests]
     return _array([_digest(value) for value in values], Text()).label(f"{label}_digests")
 

@@ -20,6 +20,9 @@ MAX_FAR = 25
 #: Characters that are read before the first difference, and from there on.
 BEFORE, BEHIND = 200, 800
 
+#: Characters to which a difference has to be found.
+NEAR = 100
+
 
 def read_far_differences(
     connection: Connection, table: RecordedTable, position: Position, names: Sequence[str], depth: int
@@ -32,9 +35,7 @@ def read_far_differences(
     return {names[row.place - 1]: (row.start, row.old, row.new) for row in rows if row.old != row.new}
 
 
-def select_far_differences(
-    table: RecordedTable, position: Position, names: Sequence[str], depth: int
-) -> Select[Any]:
+def select_far_differences(table: RecordedTable, position: Position, names: Sequence[str], depth: int) -> Select[Any]:
     """The query: by halves, how long a beginning do both have in common."""
     texts = _texts(Changes(table), position, names, depth)
     halves = _halves(texts)
@@ -64,16 +65,22 @@ def _texts(changes: Changes, position: Position, names: Sequence[str], depth: in
 
 
 def _halves(texts: CTE) -> CTE:
+    """The half in which the first difference is, and its half, and so on; ``low`` is how much is before it.
+
+    Each step carries on no more than its half, so that all of them together are no more work than the first.
+    """
     shorter = func.least(func.length(texts.c.old), func.length(texts.c.new))
-    halves = sa.select(texts.c.place, sa.literal(0).label("low"), shorter.label("high")).cte("halves", recursive=True)
-    middle = func.div(halves.c.low + halves.c.high + 1, 2).cast(sa.Integer)
-    same = func.left(texts.c.old, middle) == func.left(texts.c.new, middle)
+    old, new = (func.left(texts.c[side], shorter).label(side) for side in ("old", "new"))
+    halves = sa.select(texts.c.place, sa.literal(0).label("low"), old, new).cte("halves", recursive=True)
+    middle = func.div(func.length(halves.c.old), 2).cast(sa.Integer)
+    same = func.left(halves.c.old, middle) == func.left(halves.c.new, middle)
     return halves.union_all(
         sa.select(
             halves.c.place,
-            sa.case((same, middle), else_=halves.c.low),
-            sa.case((same, halves.c.high), else_=middle - 1),
-        )
-        .join_from(halves, texts, texts.c.place == halves.c.place)
-        .where(halves.c.low < halves.c.high)
+            halves.c.low + sa.case((same, middle), else_=0),
+            *(
+                sa.case((same, func.substr(halves.c[side], middle + 1)), else_=func.left(halves.c[side], middle))
+                for side in ("old", "new")
+            ),
+        ).where(func.length(halves.c.old) > NEAR)
     )

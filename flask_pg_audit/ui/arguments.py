@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import datetime
+import re
 
 from flask import request
 from werkzeug.exceptions import BadRequest
 
 from ..history.position import Position
+
+MIN_ID, MAX_ID = -(2**63), 2**63 - 1
+_ID = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 
 
 def read_position(name: str) -> Position | None:
@@ -56,3 +60,16 @@ def _parse_time(name: str, text: str, zone: datetime.tzinfo) -> datetime.datetim
         return time.astimezone(datetime.timezone.utc)
     except (ValueError, OverflowError) as error:
         raise BadRequest(f"{name}: {text[:40]!r} is no time; it has to look like 2026-01-31T14:00.") from error
+
+
+def read_id(name: str) -> int | None:
+    """A transaction's id from the query string.
+
+    :raises werkzeug.exceptions.BadRequest: it is no number that fits into a ``bigint``.
+    """
+    text = request.args.get(name)
+    if text is None:
+        return None
+    if not _ID.fullmatch(text) or not MIN_ID <= int(text) <= MAX_ID:
+        raise BadRequest(f"{name}: {text[:40]!r} is no number of a transaction.")
+    return int(text)

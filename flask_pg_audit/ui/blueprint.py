@@ -8,11 +8,12 @@ from typing import Any
 from flask import Blueprint, Response, current_app, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import ProgrammingError, TimeoutError
-from werkzeug.exceptions import BadRequest, NotFound
+from werkzeug.exceptions import BadRequest, Forbidden, NotFound
 
-from ..errors import sqlstate
-from . import pages
+from ..errors import AuditConfigError, AuditError, sqlstate
+from . import api, pages
 from .access import NO_ACCESS, Access, decide
+from .export import download
 from .rendering import render_page
 from .state import get_ui_state
 from .viewer import open_viewer
@@ -57,6 +58,13 @@ _PAGES: tuple[tuple[str, str, Callable[[], ResponseReturnValue]], ...] = (
     ("record", "/record", pages.show_record),
     ("table", "/table", pages.show_table),
     ("overview", "/overview", pages.show_overview),
+    ("views", "/views", pages.show_views),
+    ("export", "/export", download),
+    ("api_tables", "/api/tables", api.list_tables),
+    ("api_transactions", "/api/transactions", api.list_transactions),
+    ("api_changes", "/api/changes", api.list_changes),
+    ("api_record", "/api/record", api.show_record),
+    ("openapi", "/api/openapi.json", api.show_openapi),
 )
 
 
@@ -71,6 +79,8 @@ def create_blueprint() -> Blueprint:
         blueprint.add_url_rule(rule, endpoint=endpoint, view_func=view)
     blueprint.register_error_handler(BadRequest, _bad_request)
     blueprint.register_error_handler(NotFound, _not_found)
+    blueprint.register_error_handler(Forbidden, lambda error: _message(403, "No access", error.description or ""))
+    blueprint.register_error_handler(AuditError, _unavailable)
     blueprint.register_error_handler(ProgrammingError, _unreadable)
     blueprint.register_error_handler(TimeoutError, lambda error: _message(503, *_BUSY))
     return blueprint
@@ -118,6 +128,13 @@ def _unreadable(error: ProgrammingError) -> ResponseReturnValue:
     return _message(503, *reason)
 
 
+def _unavailable(error: AuditError) -> ResponseReturnValue:
+    """Who reads the log could not be recorded, say. A mistake in the application is its developer's to see."""
+    if isinstance(error, AuditConfigError):
+        raise error
+    return _message(503, "Not available", str(error))
+
+
 def _bad_request(error: BadRequest) -> ResponseReturnValue:
     return _message(400, "Bad request", error.description or "")
 
@@ -128,7 +145,8 @@ def _not_found(error: NotFound) -> ResponseReturnValue:
 
 def _message(status: int, title: str, text: str) -> ResponseReturnValue:
     """One sentence, as a page for people and as JSON for clients."""
-    if request.accept_mimetypes.best_match(["text/html", "application/json"]) == "application/json":
+    is_api = "/api/" in request.path
+    if is_api or request.accept_mimetypes.best_match(["text/html", "application/json"]) == "application/json":
         body: Any = {"error": text}
         return body, status
     return render_page("message.html", title=title, text=text), status

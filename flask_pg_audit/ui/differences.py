@@ -13,7 +13,7 @@ from ..history.diff import LONG_TEXT
 from ..history.excerpts import Field
 from ..history.json_diff import format_path, json_diff
 from ..history.stored import ABSENT, Kind, is_list, is_object
-from ..history.text_diff import Segment, word_diff
+from ..history.text_diff import Segment
 from ..history.value import Value
 from .room import Room
 from .values import Shown, clip, count, make_readable, show_value
@@ -60,10 +60,10 @@ class Difference:
 
 def show_difference(field: Field, room: Room) -> Difference:
     """What became of the field's value."""
-    old, new = field.old, field.value
+    old, new = field.nearby or (field.old, field.value)
     kind = _kind(old, new)
     if kind == "changed" and old is not None and new is not None:
-        found = _by_path(old, new, room) or _by_word(old, new, room)
+        found = _by_path(old, new, room) or _by_word(field, old, new, room)
         if found is not None:
             return found
     return Difference(kind, show_value(old, room), show_value(new, room))
@@ -127,13 +127,13 @@ def _write(value: Any) -> str:
 # Text, word by word
 
 
-def _by_word(old: Value, new: Value, room: Room) -> Difference | None:
+def _by_word(field: Field, old: Value, new: Value, room: Room) -> Difference | None:
     """``None`` for bytes, for what is short, and where nothing stayed."""
     if old.kind == "bytes" or old.text is None or new.text is None:
         return None
     if not any(len(text) >= LONG_TEXT or "\n" in text for text in (old.text, new.text)):
         return None
-    segments = _without_ragged_end(word_diff(old.text, new.text), old, new)
+    segments = _without_ragged_end(field.words, old, new)
     stayed = sum(len(segment.text) for segment in segments if segment.kind == "keep")
     if len(segments) < 2 or stayed * 5 < min(len(old.text), len(new.text)):
         return None

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from flask import request
 from werkzeug.exceptions import BadRequest
 
 from ..history.excerpts import Excerpt, read_excerpts
 from ..history.feed import places, read_places
 from ..history.filter import ChangeFilter
 from ..history.position import Position
-from ..history.transactions import Count, Transaction, read_page
+from ..history.transactions import Count, Transaction, TransactionPage, read_page
+from .arguments import MIN_ID, read_id
 from .links import link
+from .search import Query
 from .viewer import Reading, Viewer
 
 #: Changes of a transaction that the feed shows of itself; the others are on the transaction's page.
 PREVIEW = 4
 
 #: Characters of a value in the feed, and of one that an update changed, which is shown around what differs.
-VALUE_LENGTH, CHANGED_LENGTH = 80, 1_000
-
-MIN_ID, MAX_ID = -(2**63), 2**63 - 1
-_ID = re.compile(r"-?[0-9]{1,19}", re.ASCII)
+VALUE_LENGTH, CHANGED_LENGTH = 80, 800
 
 
 @dataclass(frozen=True)
@@ -84,16 +81,19 @@ class FeedPage:
         return len(self.groups)
 
 
-def read_feed_page(viewer: Viewer, reading: Reading, where: ChangeFilter, query: str) -> FeedPage:
-    """Read the page that the query string's ``before`` and ``after`` ask for.
+def read_feed_page(viewer: Viewer, reading: Reading, query: Query) -> FeedPage:
+    """Read the page that the query string's ``before`` and ``after`` ask for; of a search with mistakes, an empty one.
 
     :raises werkzeug.exceptions.BadRequest: an argument makes no sense.
     """
     before, after = read_id("before"), read_id("after")
     if before is not None and after is not None:
         raise BadRequest("Give before or after, not both.")
-    connection, tables = reading.connection, where.chosen(reading.tables)
-    page = read_page(connection, tables, where, before, after, viewer.state.config.page_size)
+    where, tables, size = query.where, query.where.chosen(reading.tables), viewer.state.config.page_size
+    if query.errors or not tables:
+        page = TransactionPage((), newer=None, older=None)
+    else:
+        page = read_page(reading.connection, tables, where, before, after, size)
     changes = _read_previews(reading, where, page.transactions)
     return FeedPage(
         tuple(Group(transaction, changes.get(transaction.id, ())) for transaction in page.transactions),
@@ -119,16 +119,3 @@ def _first_places(reading: Reading, where: ChangeFilter, transaction: Transactio
     of_it = replace(where, transaction_id=transaction.id, tables=transaction.tables)
     start = Position(transaction.id, MIN_ID)
     return read_places(reading.connection, places(reading.tables, of_it, after=start, limit=PREVIEW))
-
-
-def read_id(name: str) -> int | None:
-    """A transaction's id from the query string.
-
-    :raises werkzeug.exceptions.BadRequest: it is no number that fits into a ``bigint``.
-    """
-    text = request.args.get(name)
-    if text is None:
-        return None
-    if not _ID.fullmatch(text) or not MIN_ID <= int(text) <= MAX_ID:
-        raise BadRequest(f"{name}: {text[:40]!r} is no number of a transaction.")
-    return int(text)

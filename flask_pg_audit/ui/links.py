@@ -12,7 +12,7 @@ from ..history.position import Position
 from .viewer import get_viewer
 
 #: The pages that are linked from every page: endpoint and label.
-NAVIGATION = (("overview", "Overview"), ("index", "Changes"), ("table", "Tables"))
+NAVIGATION = (("overview", "Overview"), ("index", "Changes"), ("table", "Tables"), ("views", "Readers"))
 
 
 def link(endpoint: str, **arguments: object) -> str:

@@ -12,7 +12,7 @@ from ..history.feed import places, read_places
 from ..history.filter import ChangeFilter
 from ..history.position import Position
 from ..history.transactions import Transaction, load_transactions
-from .feed import MIN_ID, read_id
+from .arguments import MIN_ID, read_id
 from .links import link
 from .viewer import Reading, Viewer
 

@@ -54,7 +54,9 @@ def _show_bytes(value: Value, room: Room) -> Shown:
     number = ((value.length or 2) - 2) // 2
     head = (value.text or "")[2 : 2 + 2 * min(MAX_HEAD, room.value // 4)]
     text = " ".join(re.findall("....|..", head)) if room.lines else head
-    return Shown("bytes", text + ("…" if 2 * number > len(head) else ""), size=count(number, "byte"), digest=value.digest)
+    return Shown(
+        "bytes", text + ("…" if 2 * number > len(head) else ""), size=count(number, "byte"), digest=value.digest
+    )
 
 
 def _show_text(value: Value, room: Room) -> Shown:
@@ -63,7 +65,7 @@ def _show_text(value: Value, room: Room) -> Shown:
     is_whole = shown == text and not value.is_cut
     if value.kind == "json" and room.lines and is_whole:
         shown = indent_json(shown)
-    elif not value.is_cut:
+    elif is_whole:
         shown = visible_edges(shown)
     return Shown(
         "text",
@@ -95,10 +97,10 @@ def indent_json(text: str) -> str:
     for token in _JSON_TOKEN.findall(text):
         if token in "}]":
             depth -= 1
-        if (token in "}]" and previous not in ("{", "[")) or previous in ("{", "[", ",") and token not in "}]":
+        if (token in "}]" and previous not in ("{", "[")) or (previous in ("{", "[", ",") and token not in "}]"):
             lines.append("  " * min(depth, _MAX_INDENT))
         lines[-1] += f"{token} " if token == ":" else token
-        if token in "{[":
+        if token in "{[":  # noqa: S105
             depth += 1
         previous = token
     return "\n".join(lines)

@@ -29,6 +29,8 @@ class Config(Protocol):
     def ui_time_zone(self) -> str: ...
     @property
     def ui_base_template(self) -> str | None: ...
+    @property
+    def log_views(self) -> bool: ...
 
 
 class Finding(Protocol):
@@ -56,6 +58,8 @@ class AppState(Protocol):
     @property
     def metadatas(self) -> Mapping[str | None, MetaData]: ...
     def check(self, bind: str | None) -> Sequence[Finding]: ...
+    def who(self) -> tuple[str | None, str | None, str | None]:
+        """Name and id of the viewer, and the id of the request."""
 
 
 @dataclass(frozen=True)

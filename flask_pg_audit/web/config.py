@@ -19,6 +19,7 @@ class AuditConfig:
 
     :ivar url_prefix: where the audit-log pages are mounted.
     :ivar ui: mount them at all.
+    :ivar log_views: record who reads the log, in ``audit_view``.
     :ivar page_size: transactions on one page of the log, and changes on the pages of one transaction or record.
     :ivar ui_time_zone: the zone in which the log shows times to those who choose "local" instead of UTC.
     :ivar ui_revert: whoever's ``Access`` says so may bring old rows back from the pages.
@@ -39,6 +40,7 @@ class AuditConfig:
 
     url_prefix: str = "/audit"
     ui: bool = True
+    log_views: bool = True
     page_size: int = 25
     ui_time_zone: str = "UTC"
     ui_revert: bool = False
@@ -65,7 +67,7 @@ class AuditConfig:
 
     def _check(self) -> None:
         _expect("URL_PREFIX", self.url_prefix, _is_prefix(self.url_prefix), 'a path such as "/audit"')
-        for name in ("UI", "UI_REVERT", "UI_OPEN_IN_DEBUG"):
+        for name in ("UI", "UI_REVERT", "UI_OPEN_IN_DEBUG", "LOG_VIEWS"):
             value = getattr(self, name.lower())
             _expect(name, value, isinstance(value, bool), "True or False")
         base = self.ui_base_template

@@ -11,7 +11,7 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Column, Engine, MetaData, String
 
 from ..database.check import Finding
-from ..declare.registry import add_app_settings, audit_metadata, set_audit_schema
+from ..declare.registry import add_app_settings, audit_metadata, declare_view_table, set_audit_schema
 from ..errors import AuditConfigError
 from .config import AuditConfig
 from .health import Health
@@ -49,6 +49,8 @@ class AuditState:
         for metadata in self.db.metadatas.values():
             if self.config.schema is not None:
                 set_audit_schema(metadata, self.config.schema)
+            if self.config.ui and self.config.log_views:
+                declare_view_table(metadata)
             add_app_settings(metadata, [username])
             audit_metadata(metadata)
 
@@ -69,6 +71,16 @@ class AuditState:
     def check(self, bind: str | None) -> tuple[Finding, ...]:
         """What ``flask audit check`` finds in a database, as of the last minute."""
         return self._health.check(bind, self.metadatas[bind], self.db.engines[bind], self.beside(bind))
+
+    def who(self) -> tuple[str | None, str | None, str | None]:
+        """Name and id of who is acting now, and the id of the running request.
+
+        :raises AuditContextError: the user cannot be worked out.
+        """
+        from .resolve import find_actor  # which needs this module for its types
+
+        actor, request_id = find_actor(self)
+        return actor.username, actor.id, request_id
 
     @property
     def setting_names(self) -> frozenset[str]:
