@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSON
 
-from flask_pg_audit import install_audit_triggers
+from flask_pg_audit import Access, install_audit_triggers
 from flask_pg_audit.history.feed import places, read_places
 from flask_pg_audit.history.filter import ChangeFilter
 from flask_pg_audit.history.recorded import RecordedTable, read_recorded_tables, recorded_tables
@@ -139,14 +139,11 @@ class Log:
 
     def hidden(self, table: str, *columns: str) -> Log:
         """As somebody sees it to whom these are not shown; the whole table without ``columns``."""
-        tables = []
-        for recorded in self.tables:
-            if recorded.table.key != table:
-                tables.append(recorded)
-            elif columns:
-                shown = tuple(c for c in recorded.columns if c.name not in columns)
-                tables.append(replace(recorded, columns=shown))
-        return Log(self.connection, tuple(tables))
+        access = Access(
+            tables=lambda shown: bool(columns) or shown.key != table,
+            columns=lambda shown, name: shown.key != table or name not in columns,
+        )
+        return Log(self.connection, access.visible(self.tables))
 
 
 @pytest.fixture(scope="module")

@@ -108,8 +108,6 @@ def count_transactions(
         sa.select(sa.literal(1).label("one"))
         .where(transaction.c.issued_at >= buckets.c.start, transaction.c.issued_at < buckets.c.end)
         .limit(cap + 1)
-        .correlate(buckets)
-        .lateral("few")
     )
     ids = read_first_ids(connection, metadata, edges)
     spans = [following - first for first, following in pairwise(ids)]
@@ -134,8 +132,6 @@ def count_changes(
             sa.select(sa.literal(1).label("one"))
             .where(changes.c.audit_transaction_id >= buckets.c.start, changes.c.audit_transaction_id < buckets.c.end)
             .limit(cap + 1)
-            .correlate(buckets)
-            .lateral("few")
         )
         counts = _count(connection, buckets, few)
         totals = [_add(total, count, cap) for total, count in zip(totals, counts, strict=True)]
@@ -152,10 +148,11 @@ def _buckets(edges: Sequence[Any], type_: sa.types.TypeEngine[Any]) -> sa.Values
     return sa.values(*columns, name="buckets").data(rows)
 
 
-def _count(connection: Connection, buckets: sa.Values, few: Any) -> list[int]:
-    """How many rows ``few`` finds for each of ``buckets``."""
-    query = sa.select(sa.func.count(few.c.one)).select_from(buckets.outerjoin(few, sa.true()))
-    return list(connection.execute(query.group_by(buckets.c.place).order_by(buckets.c.place)).scalars())
+def _count(connection: Connection, buckets: sa.Values, few: Select[Any]) -> list[int]:
+    """How many rows ``few`` has for each of ``buckets``."""
+    count = sa.select(sa.func.count()).select_from(few.correlate(buckets).subquery("few"))
+    query = sa.select(count.scalar_subquery()).select_from(buckets).order_by(buckets.c.place)
+    return list(connection.execute(query).scalars())
 
 
 def read_table_activity(
@@ -202,6 +199,8 @@ def read_change_actors(
     connection: Connection, tables: Sequence[RecordedTable], first_id: int | None, limit: int, top: int
 ) -> Actors:
     """Who made most of the newest changes of ``tables``, ``limit`` of each, by transactions from ``first_id`` on."""
+    if not tables:
+        return Actors((), 0, None)
     parts = [_newest_actors(table, first_id, limit).subquery().select() for table in tables]
     return _read_actors(connection, sa.union_all(*parts), top)
 
@@ -211,9 +210,15 @@ def _newest_actors(table: RecordedTable, first_id: int | None, limit: int) -> Se
     own = sa.cast(changes.own_username, Text).label("own")
     newest = _newest(changes, first_id, limit).add_columns(changes.new.c.audit_operation_timestamp.label("at"), own)
     few = newest.subquery("few")
-    same = changes.transaction.c.id == few.c.audit_transaction_id
-    username = sa.func.coalesce(few.c.own, changes.transaction.c.username)
-    return sa.select(_name(username), few.c.at).select_from(few.outerjoin(changes.transaction, same))
+    # With a limit, each is looked up by its id; joined, all transactions may be read for the sake of some.
+    who = (
+        sa.select(changes.transaction.c.username)
+        .where(changes.transaction.c.id == few.c.audit_transaction_id)
+        .limit(1)
+        .lateral("who")
+    )
+    username = sa.func.coalesce(few.c.own, who.c.username)
+    return sa.select(_name(username), few.c.at).select_from(few.outerjoin(who, sa.true()))
 
 
 def _read_actors(connection: Connection, newest: sa.SelectBase, top: int) -> Actors:

@@ -25,6 +25,8 @@ class Size:
 
 def read_sizes(connection: Connection, tables: Sequence[Table]) -> list[Size]:
     """The sizes of ``tables``, in their order; one query of the catalog, whatever is in them."""
+    if not tables:
+        return []
     quote = connection.dialect.identifier_preparer.format_table
     wanted = sa.values(sa.column("place", sa.Integer), sa.column("name", Text), name="wanted").data(
         [(place, quote(table).replace("%%", "%")) for place, table in enumerate(tables)]

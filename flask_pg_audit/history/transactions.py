@@ -165,6 +165,8 @@ def _read_ids(
     after: int | None,
     limit: int,
 ) -> list[int]:
+    if not tables:
+        return []
     pages = [_ids_of(table, where, before, after, limit) for table in tables]
     merged = sa.union(*pages).subquery("ids")
     order = merged.c.id.asc() if after is not None else merged.c.id.desc()

@@ -21,7 +21,7 @@ class Access:
 
     :ivar read: look at the pages.
     :ivar export: download what they show.
-    :ivar revert: bring old rows back; ``AUDIT_UI_REVERT`` has to be true as well.
+    :ivar revert: bring old rows back.
     :ivar scope: narrows the changes of a table, the viewer's own tenant's say. It gets a ``select()`` of the audit
         table's columns and the audited ``Table``, and returns the narrowed ``select()``:
         ``lambda query, table: query.where(query.selected_columns.tenant_id == 7)``.

@@ -23,7 +23,7 @@ from .span import Span, read_span, span_names
 from .viewer import Finding, Reading, Viewer
 
 #: The work that a page may cost: index entries that are looked at, for a bar, a table, and in all.
-MAX_BAR, MAX_TABLE, MAX_ALL = 5_000, 10_000, 100_000
+MAX_BAR, MAX_TABLE, MAX_ALL = 1_000, 10_000, 100_000
 
 #: Who did most: of so many transactions or changes, and so many of them.
 MAX_ACTORS, TOP_ACTORS, TOP_TABLES = 10_000, 10, 20

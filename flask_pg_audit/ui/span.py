@@ -46,13 +46,10 @@ def span_names() -> Mapping[str, str]:
 
 
 def _hours(now: datetime.datetime, number: int, hours: int) -> tuple[datetime.datetime, ...]:
-    """Whole hours. Counted in UTC, where each has sixty minutes, from the end of the hour, or of the day."""
-    if hours == 1:
-        hour = now.replace(minute=0, second=0, microsecond=0)
-        end = hour.astimezone(datetime.timezone.utc) + _HOUR
-    else:
-        end = _midnight(now, 1).astimezone(datetime.timezone.utc)
-    return tuple((end - back * hours * _HOUR).astimezone(now.tzinfo) for back in range(number, -1, -1))
+    """So many hours each, counted from midnight; in UTC, where each hour has sixty minutes."""
+    step, midnight = hours * _HOUR, _midnight(now, 0).astimezone(datetime.timezone.utc)
+    end = midnight + ((now - midnight) // step + 1) * step
+    return tuple((end - back * step).astimezone(now.tzinfo) for back in range(number, -1, -1))
 
 
 def _days(now: datetime.datetime, number: int, days: int) -> tuple[datetime.datetime, ...]:

@@ -22,7 +22,6 @@ class AuditConfig:
     :ivar log_views: record who reads the log, in ``audit_view``.
     :ivar page_size: transactions on one page of the log, and changes on the pages of one transaction or record.
     :ivar ui_time_zone: the zone in which the log shows times to those who choose "local" instead of UTC.
-    :ivar ui_revert: whoever's ``Access`` says so may bring old rows back from the pages.
     :ivar ui_open_in_debug: without an access rule, open the log to requests from this machine while the app is in
         debug mode.
     :ivar ui_base_template: a template of the app that the pages extend; it has the blocks ``title``, ``head`` and
@@ -43,7 +42,6 @@ class AuditConfig:
     log_views: bool = True
     page_size: int = 25
     ui_time_zone: str = "UTC"
-    ui_revert: bool = False
     ui_open_in_debug: bool = False
     ui_base_template: str | None = None
     schema: str | None = None
@@ -67,7 +65,7 @@ class AuditConfig:
 
     def _check(self) -> None:
         _expect("URL_PREFIX", self.url_prefix, _is_prefix(self.url_prefix), 'a path such as "/audit"')
-        for name in ("UI", "UI_REVERT", "UI_OPEN_IN_DEBUG", "LOG_VIEWS"):
+        for name in ("UI", "UI_OPEN_IN_DEBUG", "LOG_VIEWS"):
             value = getattr(self, name.lower())
             _expect(name, value, isinstance(value, bool), "True or False")
         base = self.ui_base_template

@@ -22,6 +22,7 @@ from .history import HistoryMethods
 from .links import LinkMethods
 from .metadata import request_id
 from .resolve import resolve_settings
+from .revert import RevertMethods
 from .state import EXTENSION_KEY, AuditState, Callbacks, get_state
 
 ActorLoader = TypeVar("ActorLoader", bound=Callable[[], object])
@@ -29,7 +30,7 @@ ContextLoader = TypeVar("ContextLoader", bound=Callable[[dict[str, Any]], Mappin
 AccessLoader = TypeVar("AccessLoader", bound=Callable[[], object])
 
 
-class FlaskAudit(HistoryMethods, LinkMethods):
+class FlaskAudit(HistoryMethods, LinkMethods, RevertMethods):
     """Auditing for one or several Flask apps.
 
     Create it before the models are imported, or at least before ``db.create_all()``; models that exist already are
