@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from sqlalchemy import create_engine, event, text
 from flask_pg_audit import FlaskAudit, install_audit_triggers
 from tests.blog import Blog, blog, other_table
 from tests.server import Database
-from tests.ui_routes import pages
+from tests.ui_routes import read_all, read_pages
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def read(markup: str) -> str:
 def test_a_group_says_who_where_how_much_and_when(site: Blog, client: FlaskClient) -> None:
     with site.audit.context(reason="a customer called"):
         client.post("/signup/alice")
-    [group] = [group for group in groups(client) if "alice" in group.partition("</header>")[0]]
+    [group] = [group for group in groups(client) if ">alice<" in group.partition("</header>")[0]]
     [(at,)] = site.rows("SELECT max(issued_at) FROM audit_transaction WHERE username = 'alice'")
     head = read(group.partition("</header>")[0])
     assert "alice POST /signup/alice endpoint signup “a customer called” 1 change ·" in head
@@ -134,11 +135,8 @@ def test_nobody_can_make_the_pages_unreadable(site: Blog, client: FlaskClient, s
         connection.execute(text(f"SELECT set_config(:setting, {value}, true)"), {"setting": setting})
         connection.execute(text("INSERT INTO post (title) VALUES ('x')"))
     engine.dispose()
-    for url in pages(site):
-        with client.get(url) as answer:
-            assert answer.status_code == 200
-            if answer.mimetype == "text/html":
-                assert len(answer.text) < 7_000
+    for page in read_pages(site, client):
+        assert len(page) < 20_000
 
 
 # Paging
@@ -228,7 +226,7 @@ def test_numbers_may_be_as_large_as_the_database_has_them(site: Blog, client: Fl
         *["INSERT INTO post (title) VALUES ('t100')"] * 7,
     )
     assert [len(titles) for _, titles in follow(client, "next", "/audit/")] == [5, 2]
-    assert all(client.get(url).status_code == 200 for url in pages(site))
+    assert {status for _, status, _ in read_all(site, client)} <= {200, 403}
 
 
 # Times
@@ -361,12 +359,12 @@ def test_a_host_can_put_the_pages_into_its_own(database: Database) -> None:
         )
         execute(site, "INSERT INTO post (title) VALUES ('x')")
         client = site.app.test_client()
-        for url in pages(site):
-            with client.get(url) as answer:
-                if answer.mimetype == "text/html":
-                    assert "<nav>our own</nav>" in answer.text and "Audit log | Shop</title>" in answer.text
-                    assert answer.text.count("<main") == answer.text.count("<title") == 1
-                    assert "audit.css" in answer.text and "fpa-body" not in answer.text
+        found = list(read_pages(site, client))
+        assert len(found) >= 7
+        for page in found:
+            assert "<nav>our own</nav>" in page and "Audit log | Shop</title>" in page
+            assert page.count("<main") == page.count("<title>") == 1
+            assert "audit.css" in page and "fpa-body" not in page
 
 
 def test_the_stylesheet_reaches_nothing_of_a_host(client: FlaskClient) -> None:
@@ -386,11 +384,9 @@ def test_a_hosts_templates_cannot_break_or_open_the_pages(site: Blog, client: Fl
     app.jinja_env.block_start_string, app.jinja_env.block_end_string = "<%", "%>"
     app.jinja_env.line_statement_prefix = "#"
     execute(site, "INSERT INTO post (title) VALUES ('<script>alert(1)</script>')")
-    for url in pages(site):
-        with client.get(url) as answer:
-            assert answer.status_code == 200
-            if answer.mimetype == "text/html":
-                assert "&lt;script&gt;" in answer.text and "<script" not in answer.text
+    for page in read_pages(site, client):
+        assert "<script>" not in page
+    assert "&lt;script&gt;" in client.get("/audit/").text
     assert "fpa_visible" not in app.jinja_env.filters
 
 
@@ -408,13 +404,9 @@ def test_a_hosts_context_processor_that_fails_is_left_out(
 
 def test_headings_are_in_order_and_landmarks_are_named(site: Blog, client: FlaskClient) -> None:
     execute(site, "INSERT INTO post (title) VALUES ('x')", "UPDATE post SET title = 'y'")
-    for url in pages(site):
-        with client.get(url) as answer:
-            if answer.mimetype != "text/html":
-                continue
-            levels = [int(level) for level in re.findall(r"<h([1-6])", answer.text)]
-            assert levels[0] == 1 and levels.count(1) == 1
-            assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
-            assert all("aria-label" in nav for nav in re.findall("<nav[^>]*>", answer.text))
-            assert answer.text.count("<main") == 1 and 'lang="en"' in answer.text
-            assert "<time" in answer.text and "datetime=" in answer.text
+    for page in read_pages(site, client):
+        levels = [int(level) for level in re.findall(r"<h([1-6])", page)]
+        assert levels[0] == 1 and levels.count(1) == 1
+        assert all(after <= before + 1 for before, after in pairwise(levels))
+        assert all("aria-label" in nav for nav in re.findall("<nav[^>]*>", page))
+        assert page.count("<main") == 1 and 'lang="en"' in page

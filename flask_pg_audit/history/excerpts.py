@@ -62,14 +62,9 @@ class Field:
     def differs_further(self) -> bool:
         """The values differ, but not as far as they were read."""
         old, new = self.old, self.value
-        if (
-            not self.changed
-            or old is None
-            or new is None
-            or old.text is None
-            or new.text is None
-            or new.kind == "bytes"
-        ):
+        if not self.changed or old is None or new is None or new.kind == "bytes":
+            return False
+        if old.text is None or new.text is None:
             return False
         length = min(len(old.text), len(new.text))
         return (old.is_cut or new.is_cut) and old.text[:length] == new.text[:length]

@@ -16,7 +16,7 @@ MAX_HEAD = 64
 #: From this depth on JSON is not indented any further.
 _MAX_INDENT = 40
 
-_JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"?|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
+_JSON_PART = re.compile(r'"(?:[^"\\]|\\.)*"?|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,7 @@ def show_value(value: Value | None, room: Room) -> Shown:
         return Shown("absent")
     if value.text is None:
         return Shown("null")
-    if value.text in ("", r"\x") and not value.rest and not value.start and value.kind != "other":
-        return Shown("empty")
-    if value.text == "":
+    if value.text == (r"\x" if value.kind == "bytes" else ""):
         return Shown("empty")
     return _show_bytes(value, room) if value.kind == "bytes" else _show_text(value, room)
 
@@ -94,13 +92,12 @@ def count(number: int, noun: str) -> str:
 def indent_json(text: str) -> str:
     """A document with a line for each of its values, each of them written as it is stored."""
     lines, depth, previous = [""], 0, ""
-    for piece in _JSON_TOKEN.findall(text):
-        if piece in "}]":
-            depth -= 1
-        if (piece in "}]" and previous not in ("{", "[")) or (previous in ("{", "[", ",") and piece not in "}]"):
+    for part in _JSON_PART.findall(text):
+        closes, was_open = part in "}]", previous in ("{", "[")
+        depth -= closes
+        if (closes and not was_open) or ((was_open or previous == ",") and not closes):
             lines.append("  " * min(depth, _MAX_INDENT))
-        lines[-1] += f"{piece} " if piece == ":" else piece
-        if piece in "{[":
-            depth += 1
-        previous = piece
+        lines[-1] += f"{part} " if part == ":" else part
+        depth += part in "{["
+        previous = part
     return "\n".join(lines)
