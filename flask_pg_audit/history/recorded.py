@@ -18,7 +18,7 @@ from sqlalchemy.types import NullType, TypeEngine
 from ..declare.absence import Absence, parse_absences
 from ..declare.columns import build_own_columns
 from ..declare.registry import AuditedTable, audited_tables, transaction_table
-from ..errors import AuditConfigError
+from ..errors import AuditConfigError, AuditInstallError
 from .entity import find_audited
 
 _PREFIX = "audit_"
@@ -121,13 +121,14 @@ def read_recorded_tables(connection: Connection, metadata: MetaData) -> tuple[Re
 
     A declared column that the audit table lacks is left out: no change was recorded with it yet.
 
-    :raises AuditConfigError: no table is audited, or the database has no audit table for one.
+    :raises AuditConfigError: no table is audited.
+    :raises AuditInstallError: the database has no audit table for one of them.
     """
     declared = recorded_tables(metadata)
     comments = _read_comments(connection, declared)
     for index, table in enumerate(declared):
         if index not in comments:
-            raise AuditConfigError(
+            raise AuditInstallError(
                 f'the database has no audit table "{table.audited.audit_table.fullname}" for '
                 f'"{table.table.fullname}"; run: flask audit install'
             )
@@ -159,8 +160,6 @@ def _read_comments(connection: Connection, tables: tuple[RecordedTable, ...]) ->
 
 
 def _as_installed(table: RecordedTable, comments: Mapping[str, str | None]) -> RecordedTable:
-    if not comments:
-        return table  # there is no audit table: whoever selects from it is told so by the database
     declared = [
         replace(column, absences=parse_absences(comments[column.name]))
         for column in table.columns

@@ -23,8 +23,9 @@ def link(endpoint: str, **arguments: object) -> str:
     viewer = get_viewer()
     kept = {"bind": viewer.bind, "tz": viewer.zone_name, **arguments}
     # A Position as it is would count as a list.
-    texts = {name: str(value) for name, value in kept.items() if value is not None and value != ""}
-    return url_for(f"audit.{endpoint}", **texts)  # type: ignore[arg-type]
+    texts = {name: str(value) for name, value in kept.items() if value is not None}
+    given = {name: text for name, text in texts.items() if text != ""}
+    return url_for(f"audit.{endpoint}", **given)  # type: ignore[arg-type]
 
 
 def here(**arguments: str) -> str:
