@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -365,8 +366,9 @@ def test_rows_that_others_hold_are_waited_for_at_the_end(engine: Engine, databas
 
 
 def wait_for(engine: Engine, query: str, count: int) -> None:
+    until = time.monotonic() + 30
     while rows(engine, query) != [(count,)]:
-        pass
+        assert time.monotonic() < until, query
 
 
 def test_a_transaction_that_never_ends_is_given_up_with_a_line(engine: Engine, database: Database) -> None:
@@ -406,11 +408,11 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.parametrize("before", ["WITH batch", "INSERT INTO public.thing_audit"])
+@pytest.mark.parametrize("before", ["LOCK TABLE", "WITH batch", "INSERT INTO public.thing_audit"])
 def test_a_change_at_any_moment_is_not_contradicted(
     engine: Engine, database: Database, change: str, before: str
 ) -> None:
-    """Somebody changes a row just before it is locked, or tries to while it is."""
+    """Somebody changes a row just before the table or the row is locked, or tries to while it is."""
     metadata = with_rows(engine, thing(), 3)
     other = create_engine(database.url())
 
@@ -418,7 +420,8 @@ def test_a_change_at_any_moment_is_not_contradicted(
     def interfere(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
         if statement.startswith(before) and not futures:
             futures.append(thread.submit(run, other, CHANGES[change]))
-            if before == "WITH batch":
+            is_kept_waiting = before.startswith("INSERT") or (before, change) == ("WITH batch", "truncate")
+            if not is_kept_waiting:
                 futures[-1].result(60)
 
     futures: list[Any] = []
@@ -428,6 +431,85 @@ def test_a_change_at_any_moment_is_not_contradicted(
     future.result()
     other.dispose()
     assert replayed(engine, "thing", "id", "name") == rows(engine, "SELECT id, name FROM thing ORDER BY id")
+    assert_complete(engine, metadata)
+
+
+def test_two_runs_at_a_time_write_each_row_once(engine: Engine, database: Database) -> None:
+    metadata = with_rows(engine, thing(), 5)
+    other = create_engine(database.url())
+    futures: list[Any] = []
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def interfere(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        """The first run has its locks and has written nothing; the second finds the same rows and waits."""
+        if statement.startswith("INSERT INTO") and not futures:
+            futures.append(thread.submit(baseline, metadata, other, lock_timeout=0))
+            wait_for(other, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'", 1)
+
+    with ThreadPoolExecutor(1) as thread:
+        assert baseline(metadata, engine) == (Baselined("thing", 5),)
+        assert futures[0].result(60) == (Baselined("thing", 0),)
+    other.dispose()
+    assert [row[1] for row in recorded(engine, "thing", "id")] == [1, 2, 3, 4, 5]
+
+
+def test_foreign_keys_are_not_held_up(engine: Engine, database: Database) -> None:
+    metadata = with_rows(engine, thing(), 1)
+    run(engine, "CREATE TABLE part (thing_id int REFERENCES thing)")
+    other = create_engine(database.url())
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def interfere(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        if statement.startswith("INSERT INTO"):
+            run(other, "SET LOCAL lock_timeout = '5s'; INSERT INTO part VALUES (1)")
+
+    assert baseline(metadata, engine) == (Baselined("thing", 1),)
+    other.dispose()
+
+
+def test_a_repair_and_a_run_wait_for_each_other(engine: Engine, database: Database) -> None:
+    metadata = with_rows(engine, thing(), 5)
+    other = create_engine(database.url())
+    futures: list[Any] = []
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def interfere(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        if statement.startswith("INSERT INTO") and not futures:
+            futures.append(thread.submit(baseline, metadata, other, lock_timeout=0))
+            wait_for(other, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'", 1)
+
+    with ThreadPoolExecutor(1) as thread:
+        verify(metadata, engine, repair=True)
+        assert futures[0].result(60) == (Baselined("thing", 0),)
+    other.dispose()
+    assert len(recorded(engine, "thing")) == 5
+
+
+def test_a_change_of_a_table_without_a_key_is_waited_for(engine: Engine, database: Database) -> None:
+    metadata = with_rows(engine, thing(key=False), 2)
+    with ThreadPoolExecutor(1) as thread:
+        with transaction(database, "INSERT INTO thing VALUES (3, 'b')") as other:
+            done = thread.submit(baseline, metadata, engine, lock_timeout=0)
+            wait_for(engine, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'", 1)
+            other.commit()
+        [result] = done.result(60)
+    assert (result.rows, result.skipped is None) == (0, False)
+    assert recorded(engine, "thing", "id") == [("I", 3)]
+
+
+def test_another_isolation_level_makes_no_difference(engine: Engine, database: Database) -> None:
+    """The second statement of a batch has to see what was committed before the first one got its locks."""
+    metadata = with_rows(engine, thing(), 3)
+    strict = create_engine(database.url(), isolation_level="SERIALIZABLE")
+
+    @event.listens_for(strict, "before_cursor_execute")
+    def interfere(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        if statement.startswith("WITH batch"):
+            run(engine, "UPDATE thing SET name = 'b' WHERE id = 2")
+
+    baseline(metadata, strict)
+    strict.dispose()
+    assert ("S", 2, "b") not in recorded(engine, "thing", "id", "name")
     assert_complete(engine, metadata)
 
 
@@ -468,4 +550,4 @@ def test_under_load(engine: Engine, database: Database) -> None:
 
 def test_the_reasons_are_written_down() -> None:
     """The order of the two statements is what makes it right; whoever changes them should read why."""
-    assert "FOR SHARE" in (baseline_module.__doc__ or "")
+    assert "FOR NO KEY UPDATE" in (baseline_module.__doc__ or "")

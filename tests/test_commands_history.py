@@ -645,18 +645,13 @@ def test_binds(database: Database) -> None:
         db.Table(name, db.Column("id", Integer, primary_key=True), bind_key=key, info=audited())
     app = Flask(__name__)
     url = database.url()
-    options = {"poolclass": NullPool}
-    app.config.update(
-        SQLALCHEMY_DATABASE_URI=url, SQLALCHEMY_BINDS={"reporting": url}, SQLALCHEMY_ENGINE_OPTIONS=options
-    )
+    app.config.update(SQLALCHEMY_DATABASE_URI=url, SQLALCHEMY_BINDS={"reporting": url})
     db.init_app(app)
     FlaskAudit(app, db)
     with app.app_context():
         db.create_all()
         run(app, "install")
         run_sql(db.engine, "INSERT INTO here VALUES (1)", "INSERT INTO there VALUES (1)")
-        for engine in db.engines.values():
-            engine.dispose()
     for command in (["log"], ["export"]):
         result = run(app, *command)
         assert "here" in result.stdout and "there" not in result.stdout
@@ -664,6 +659,9 @@ def test_binds(database: Database) -> None:
         result = run(app, *command, "--bind", "reporting")
         assert "there" in result.stdout and result.stderr == ""
     assert "insert" in run(app, "history", "there", "1", "--bind", "reporting").output
+    with app.app_context():
+        for engine in db.engines.values():
+            engine.dispose()
 
 
 # Text in a terminal

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -48,6 +49,8 @@ from tests.capture import execute, run
 from tests.server import Database
 
 enable()
+
+EXAMPLES = int(os.environ.get("AUDIT_TEST_EXAMPLES", "25"))
 
 
 def note(*columns: Column[Any], name: str = "note", metadata: MetaData | None = None, **options: Any) -> Table:
@@ -148,8 +151,8 @@ def _numbers() -> st.SearchStrategy[str]:
 def _documents() -> st.SearchStrategy[str]:
     leaves = st.none() | st.booleans() | st.integers(-(10**30), 10**30) | _text()
     inner = st.recursive(leaves, lambda part: st.lists(part, max_size=3) | st.dictionaries(_text(), part, max_size=3))
-    # Not null by itself, which is NULL on the way back.
-    return inner.filter(lambda document: document is not None).map(json.dumps)
+    # By themselves null is NULL on the way back, and PostgreSQL escapes a text anew.
+    return inner.filter(lambda document: document is not None and not isinstance(document, str)).map(json.dumps)
 
 
 def _array(elements: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
@@ -185,7 +188,7 @@ def typed(engine: Engine) -> Table:
     return install(engine, note(*(Column(name, type_) for name, type_ in TYPES.items())))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(row=ROWS, who=st.none() | _text(), data=st.data())
 def test_every_value_survives_every_format(
     engine: Engine, typed: Table, row: dict[str, str | None], who: str | None, data: st.DataObject

@@ -351,13 +351,14 @@ def test_keys_whose_columns_are_sorted_differently(engine: Engine) -> None:
     metadata = MetaData()
     audited_table(metadata, "thing", column("id", Text, primary_key=True), column("n", Integer))
     install(engine, metadata)
-    run(engine, 'ALTER TABLE thing ALTER COLUMN id TYPE text COLLATE "POSIX"')
+    skip_unless(engine, "CREATE COLLATION human (provider = icu, locale = 'und')")
+    run(engine, "ALTER TABLE thing ALTER COLUMN id TYPE text COLLATE human")
     run(engine, "INSERT INTO thing SELECT chr(60 + n), n FROM generate_series(1, 50) AS n")
     for size in (1, 7, 1000):
         assert found(metadata, engine, batch_size=size) == []
-    unseen(engine, "DELETE FROM thing WHERE id = 'a'", "INSERT INTO thing VALUES ('zz', 1)")
+    unseen(engine, "DELETE FROM thing WHERE id = 'a'", "INSERT INTO thing VALUES ('Zz', 1)")
     for size in (1, 7, 1000):
-        assert [d[2]["id"] for d in found(metadata, engine, batch_size=size)] == ["zz", "a"]
+        assert [d[2]["id"] for d in found(metadata, engine, batch_size=size)] == ["Zz", "a"]
 
 
 def test_keys_of_types_without_an_equality_in_common(engine: Engine) -> None:
@@ -482,10 +483,12 @@ def test_rows_whose_key_has_a_null_are_left_out(engine: Engine) -> None:
     metadata = thing()
     run(engine, "CREATE TABLE thing (id int, name text)")
     install(engine, metadata)
-    run(engine, "INSERT INTO thing VALUES (NULL, 'a'), (1, 'b')", "DELETE FROM thing_audit")
+    run(engine, "INSERT INTO thing VALUES (1, 'a')", "INSERT INTO thing VALUES (NULL, 'a')")
+    assert found(metadata, engine) == []
+    run(engine, "DELETE FROM thing_audit")
     assert baseline(metadata, engine)[0].rows == 1
     assert baseline(metadata, engine)[0].rows == 0
-    assert [difference[0] for difference in found(metadata, engine)] == ["transaction-without-changes"]
+    assert [difference[0] for difference in found(metadata, engine)] == ["transaction-without-changes"] * 2
 
 
 # What stops it

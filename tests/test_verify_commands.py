@@ -185,7 +185,7 @@ def test_tables_of_several_binds(database: Database, server: DatabaseServer, tem
         app = Flask(__name__)
         app.config.update(
             SQLALCHEMY_DATABASE_URI=database.url(),
-            SQLALCHEMY_BINDS={"b": second.url()},
+            SQLALCHEMY_BINDS={"b": {"url": second.url(), "poolclass": NullPool}},
             SQLALCHEMY_ENGINE_OPTIONS={"poolclass": NullPool},
         )
         db = SQLAlchemy(app)

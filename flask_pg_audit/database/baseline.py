@@ -2,11 +2,15 @@
 
 Why an ``S`` row never contradicts a change that is made at the same time:
 
-1. A row that lacks history is locked with ``FOR SHARE``. Nobody can change it then until the transaction ends, and
-   whoever changed it before has committed, the record of the change with the change.
+1. A row that lacks history is locked with ``FOR NO KEY UPDATE``. Nobody can change it then until the transaction ends,
+   and whoever changed it before has committed, the record of the change with the change. ``FOR SHARE`` would do for
+   that, but two runs at a time could hold it, and each would write its ``S`` row. Foreign keys that refer to the row
+   are not held up.
 2. The next statement sees all that (``READ COMMITTED``: each statement has a snapshot of its own). If the row has
    history now, it gets no ``S`` row. If it has none, what it reads is the row, and nobody has changed it unseen.
 3. The ``S`` row takes its ``audit_id`` under the lock. A change of the row takes a later one.
+
+A repair (:mod:`.verify`) holds a table lock instead; a batch takes that of a writer, so the two wait for each other.
 
 Rows that are locked by others are passed over, and looked at again when they have ended. Waiting for a row, a
 transaction holds no other: it cannot be part of a deadlock over rows.
@@ -56,7 +60,7 @@ def baseline(
     """Write an ``S`` row, its image, for every live row whose key has no history.
 
     Each batch is a transaction; it may be interrupted, and a further run goes on. Rows of a batch are locked with
-    ``FOR SHARE``: they can be read, and whoever wants to change one waits until the batch is committed. A table
+    ``FOR NO KEY UPDATE``: they can be read, and whoever wants to change one waits until the batch is committed. A table
     without a primary key is done in one transaction, under a ``SHARE ROW EXCLUSIVE`` lock: its writers wait.
 
     :param tables: names of audited tables, with their schema where that is not the default one; ``None`` for all.
@@ -88,7 +92,7 @@ def _read_pairs(batches: Batches, selection: Selection) -> Iterator[Pair]:
 def _build(batches: Batches, pair: Pair, installed: Installed, batch_size: int) -> _KeyedBaseline | _WholeBaseline:
     if not pair.key:
         return _WholeBaseline(batches, pair)
-    # Partition by partition: rows are found again by their place, and one place may be taken in each of them.
+    # Partition by partition: rows are found again by their place, and each of the others would be asked for it too.
     leaves = tuple(
         partition.name
         for partition in installed.partitions.get(pair.table, ())
@@ -171,6 +175,7 @@ class _KeyedBaseline:
         )
 
         def work() -> _Batch:
+            self._batches.lock(source, "ROW EXCLUSIVE")
             [(found, locked, relations, places, last)] = self._batches.rows(lock)
             written = self._record(source, relations, places) if locked else 0
             return _Batch(found, locked, written, tuple(last) if last else None)
@@ -214,7 +219,7 @@ class _WholeBaseline:
         return Baselined(self.table, written, self.refusal)
 
     def _write(self) -> int:
-        self._batches.lock(self._pair.table)
+        self._batches.lock(self._pair.table, "SHARE ROW EXCLUSIVE")
         query = f"SELECT EXISTS (SELECT FROM {qualified(self._pair.audit_table)})"  # noqa: S608
         if self._batches.execute(query).scalar_one():  # somebody was faster
             self.refusal = self._reason

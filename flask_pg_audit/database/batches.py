@@ -61,9 +61,12 @@ class Batches:
         """Without parameters, nothing reads the ``%`` of a name."""
         return self._connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
 
-    def lock(self, table: QualifiedName) -> None:
-        """Keep writers out until the transaction ends; of the partitions too."""
-        self.execute(f"LOCK TABLE {qualified(table)} IN SHARE ROW EXCLUSIVE MODE")
+    def lock(self, table: QualifiedName, mode: str) -> None:
+        """Lock the table, and its partitions, until the transaction ends.
+
+        :param mode: ``ROW EXCLUSIVE`` is what a writer has; ``SHARE ROW EXCLUSIVE`` keeps writers out.
+        """
+        self.execute(f"LOCK TABLE {qualified(table)} IN {mode} MODE")
 
     def count(self, template: str, **values: Any) -> int:
         """A number, in a transaction of its own; it may read whole tables."""

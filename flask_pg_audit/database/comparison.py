@@ -88,7 +88,7 @@ class TableComparison:
         """
 
         def work() -> int:
-            self._batches.lock(self._pair.table)
+            self._batches.lock(self._pair.table, "SHARE ROW EXCLUSIVE")
             self._batches.execute(render("mark_repair"))
             return sum(
                 self._batches.execute(

@@ -19,6 +19,7 @@ from ..history.activity import (
     read_transaction_actors,
 )
 from .chart import Chart, draw_chart
+from .health import Trouble, group_findings
 from .span import Span, read_span, span_names
 from .viewer import Finding, Reading, Viewer
 
@@ -50,7 +51,7 @@ class Overview:
     table_cap: int
     actors: Actors
     actor_cap: int
-    findings: tuple[Finding, ...] | None
+    findings: tuple[Trouble, ...] | None
 
 
 def read_overview(viewer: Viewer, reading: Reading, findings: Sequence[Finding] | None) -> Overview:
@@ -74,7 +75,7 @@ def read_overview(viewer: Viewer, reading: Reading, findings: Sequence[Finding] 
         table_cap,
         _read_actors(viewer, reading, span, first_ids, actor_cap),
         actor_cap,
-        tuple(findings) if findings is not None else None,
+        group_findings(findings) if findings is not None else None,
     )
 
 

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import datetime
-import re
 
-_BARE = re.compile(r'[^\s",][^\s,]*')
+from .search import Term
+
 _MINUTE = datetime.timedelta(minutes=1)
 
 
 def term(name: str, value: str | None) -> str:
     """``name:value``; ``None`` is nobody."""
-    if value is None:
-        return f"{name}:nobody"
-    is_bare = _BARE.fullmatch(value) is not None and value != "nobody"
-    return f"{name}:{value}" if is_bare else f'{name}:"{value.replace(chr(34), chr(34) * 2)}"'
+    return str(Term(name, (value,)))
 
 
 def between(start: datetime.datetime, end: datetime.datetime) -> str:

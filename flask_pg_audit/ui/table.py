@@ -20,6 +20,7 @@ from ..history.activity import (
 from ..history.recorded import RecordedTable
 from ..history.sizes import Size, read_sizes
 from .chart import Chart, draw_chart
+from .health import Trouble, group_findings
 from .overview import MAX_ACTORS, MAX_TABLE, TOP_ACTORS, cap_for
 from .query import term
 from .span import Span, read_span, span_names
@@ -38,7 +39,7 @@ class TableLine:
     key: str
     name: str
     history: Size | None
-    findings: tuple[Finding, ...] | None
+    findings: tuple[Trouble, ...] | None
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class TablePage:
     bar_cap: int
     actors: Actors
     actor_cap: int
-    findings: tuple[Finding, ...] | None
+    findings: tuple[Trouble, ...] | None
 
 
 def read_tables_page(viewer: Viewer, reading: Reading, findings: Sequence[Finding] | None) -> tuple[TableLine, ...]:
@@ -114,10 +115,10 @@ def read_table_page(viewer: Viewer, reading: Reading, findings: Sequence[Finding
     )
 
 
-def _findings_of(table: RecordedTable, findings: Sequence[Finding] | None) -> tuple[Finding, ...] | None:
+def _findings_of(table: RecordedTable, findings: Sequence[Finding] | None) -> tuple[Trouble, ...] | None:
     """Those of the table, and those that concern all tables."""
     if findings is None:
         return None
     # As findings are written: the schema "public" goes without saying.
     name = table.table.name if table.table.schema in (None, "public") else table.table.fullname
-    return tuple(finding for finding in findings if finding.table in ("", name))
+    return group_findings(finding for finding in findings if finding.table in ("", name))

@@ -197,7 +197,7 @@ def wrap(pieces: Iterable[Styled], indent: str) -> Iterator[str]:
     for text, style in pieces:
         for word in re.findall(r"\n|[^\S\n]+|\S+", text):
             if word.isspace() and word != "\n":
-                gap = word if used else ""
+                gap = word if current else ""
                 continue
             for part in _chop(word, room):
                 if part == "\n" or used + width(gap) + width(part) > room:
@@ -205,7 +205,7 @@ def wrap(pieces: Iterable[Styled], indent: str) -> Iterator[str]:
                     current, used, gap = "", 0, ""
                 if part != "\n":
                     current, used, gap = current + gap + style(part), used + width(gap) + width(part), ""
-    if used:
+    if current:
         yield f"{indent}{current}"
 
 
