@@ -37,6 +37,9 @@ IS_TRANSACTION_TABLE = "audit.is_transaction_table"
 SEQUENCE_NAME = "audit_id_seq"
 TRANSACTION_TABLE_NAME = "audit_transaction"
 
+#: Characters of a text that an index on it has.
+INDEXED_LENGTH = 100
+
 
 def build_audit_table(table: Table, options: AuditOptions, settings: list[Column[Any]]) -> Table:
     """Create the audit table of ``table`` in the same ``MetaData`` and mark both.
@@ -174,7 +177,7 @@ def build_transaction_table(metadata: MetaData, schema: str | None) -> Table:
 def indexed_part(value: ColumnElement[Any]) -> ColumnElement[str]:
     """As much of a text as an index on it has: whoever may send SQL chooses how long a name is, and PostgreSQL refuses
     a row whose index entry would be longer than 2,704 bytes."""
-    return func.substr(value, literal_column("1"), literal_column("100"), type_=Text())
+    return func.substr(value, literal_column("1"), literal_column(str(INDEXED_LENGTH)), type_=Text())
 
 
 def request_id_of(transaction: FromClause) -> ColumnElement[str]:

@@ -9,17 +9,17 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 import sqlalchemy as sa
-from sqlalchemy import ColumnElement, Select, String, Text
+from sqlalchemy import ColumnElement, FromClause, MetaData, Select, String, Text
 from sqlalchemy.types import Enum as EnumType
 
 from ..declare.columns import OPERATION_LABELS
-from ..declare.registry import transaction_table
-from ..declare.tables import indexed_part, request_id_of
+from ..declare.tables import INDEXED_LENGTH, indexed_part, request_id_of
 from ..errors import AuditConfigError
 from .changes import Changes
 from .entity import find_table
 from .equality import differ
 from .recorded import RecordedTable
+from .span import Span
 
 
 class Any_(enum.Enum):
@@ -35,10 +35,6 @@ class Any_(enum.Enum):
 
 #: Whoever: what ``username`` and ``actor_id`` are when they do not matter. ``None`` is nobody.
 ANY: Final = Any_.ANY
-
-#: How far the order of ``audit_transaction.id`` and that of ``issued_at`` may be apart: two transactions take number
-#: and time in either order, and clocks are set.
-CLOCK_SKEW = datetime.timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -122,50 +118,74 @@ class ChangeFilter:
 
     def apply(self, query: Select[Any], changes: Changes) -> Select[Any]:
         """Add the conditions to a query that selects from ``changes.new``; joins what they need and nothing else."""
-        query = query.where(*self._of_the_change(changes))
-        about_transaction = tuple(self._of_the_transaction(changes))
-        if about_transaction:
+        query = self.conditions(query, changes)
+        span = self.span(changes.recorded.table.metadata)
+        return query.where(*span.not_later(changes.new.c.audit_transaction_id))
+
+    def span(self, metadata: MetaData) -> Span:
+        """The time that it is about."""
+        return Span(metadata, self.since, self.until)
+
+    def conditions(self, query: Select[Any], changes: Changes, *, in_order: bool = False) -> Select[Any]:
+        """As :meth:`apply`, without what only tells where to begin to read.
+
+        :param in_order: see :meth:`of_change`.
+        """
+        query = query.where(*self.of_change(changes, in_order=in_order))
+        if self.joins_transactions:
             same = changes.transaction.c.id == changes.new.c.audit_transaction_id
-            query = query.join(changes.transaction, same).where(*about_transaction)
+            query = query.join(changes.transaction, same).where(*self.of_transaction(changes.transaction))
         about_values = tuple(self._of_the_values(changes))
         if about_values:
             query = query.outerjoin(changes.old, sa.true()).where(*about_values)
         return query
 
-    def _of_the_change(self, changes: Changes) -> Iterator[ColumnElement[bool]]:
+    @property
+    def joins_transactions(self) -> bool:
+        """Whether it asks for something that ``audit_transaction`` has."""
+        who = self.username is not ANY or self.actor_id is not ANY
+        return who or self.request_id is not None or bool(self.context)
+
+    @property
+    def is_about_transactions(self) -> bool:
+        """Whether most changes of a transaction that it wants are wanted as well.
+
+        A truncate, as a key, is better found in the index on the key.
+        """
+        narrower = self.tables or self.key or self._columns() or self.transaction_id is not None
+        return self.joins_transactions and not narrower and not self._is_of_truncates
+
+    @property
+    def _is_of_truncates(self) -> bool:
+        return set(self.operations) == {"T"}
+
+    def of_change(self, changes: Changes, *, in_order: bool = False) -> Iterator[ColumnElement[bool]]:
+        """What the row of the audit table itself has to meet, the images of old and new aside.
+
+        :param in_order: the changes are read in the order of the feed, within :attr:`span`.
+        """
         new = changes.new.c
         if self.operations:
             yield new.audit_operation.in_(sorted(self.operations))
+        if self._is_of_truncates:
+            # True of each, and what the index on the key finds them by.
+            yield from (new[name].is_(None) for name in changes.recorded.key_names)
         if self.role is not None:
             yield new.audit_current_user == self.role
         if self.transaction_id is not None:
             yield new.audit_transaction_id == sa.literal(self.transaction_id, sa.BigInteger)
         for name, value in self.key.items():
             yield _is(new[name], changes.recorded.column(name).type, value)
+        # In order the index on the time is of no use, and PostgreSQL, where it plans without knowing the values, as it
+        # does for prepared statements, would take it for the better one: the sum keeps it from that.
+        at = new.audit_operation_timestamp + datetime.timedelta(0) if in_order else new.audit_operation_timestamp
         if self.since is not None:
-            yield new.audit_operation_timestamp >= self.since
+            yield at >= self.since
         if self.until is not None:
-            yield new.audit_operation_timestamp < self.until
-            yield new.audit_transaction_id < self._first_after(changes, self.until)
+            yield at < self.until
 
-    @staticmethod
-    def _first_after(changes: Changes, until: datetime.datetime) -> ColumnElement[Any]:
-        """The first transaction after a time: where to begin to read a long history.
-
-        A transaction gets its number with its first change, so those with higher numbers came later.
-        """
-        later = transaction_table(changes.recorded.table.metadata).alias("later")
-        first = (
-            sa.select(later.c.id)
-            .where(later.c.issued_at > until + CLOCK_SKEW)
-            .order_by(later.c.issued_at, later.c.id)
-            .limit(1)
-            .scalar_subquery()
-        )
-        return sa.func.coalesce(first, sa.literal(2**63 - 1, sa.BigInteger))
-
-    def _of_the_transaction(self, changes: Changes) -> Iterator[ColumnElement[bool]]:
-        transaction = changes.transaction
+    def of_transaction(self, transaction: FromClause) -> Iterator[ColumnElement[bool]]:
+        """What a row of ``audit_transaction`` has to meet."""
         if self.username is not ANY:
             yield from _equals_or_null(transaction.c.username, self.username)
         if self.actor_id is not ANY:
@@ -211,7 +231,9 @@ def _equals_or_null(column: ColumnElement[Any], value: str | None) -> Iterator[C
         yield indexed_part(column).is_(None)
     else:
         yield indexed_part(column) == indexed_part(sa.literal(value, Text))
-        yield column == value
+        # Said twice where once is enough, PostgreSQL expects far fewer rows than there are.
+        if len(value) >= INDEXED_LENGTH:
+            yield column == value
 
 
 def _is(column: ColumnElement[Any], type_: Any, value: Any) -> ColumnElement[bool]:

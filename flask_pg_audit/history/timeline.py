@@ -40,11 +40,14 @@ def timeline(
     .. versionadded:: 0.1
     """
     values = key_of(find_audited(entity), entity if key is None else key)
-    return order_places(record_places(recorded_table(entity), values), before, after, limit)
+    recorded = recorded_table(entity)
+    # Ordered and cut itself, the first part is read no further than this: for a union PostgreSQL sorts all of it.
+    own = order_places(_own_places(recorded, values), before, after, limit).subquery().select()
+    return order_places(sa.union_all(own, _truncates(recorded, values)), before, after, limit)
 
 
 def order_places(
-    found: CompoundSelect[Any], before: Position | None, after: Position | None, limit: int | None
+    found: Select[Any] | CompoundSelect[Any], before: Position | None, after: Position | None, limit: int | None
 ) -> Select[Any]:
     """A page of places by ``audit_id``: the newest first, or after one of them, the oldest first."""
     places = found.subquery("timeline")
@@ -59,10 +62,12 @@ def order_places(
 
 def record_places(recorded: RecordedTable, key: Mapping[str, Any]) -> CompoundSelect[Any]:
     """The changes under a key, and the truncates that removed it; in no order."""
+    return sa.union_all(_own_places(recorded, key), _truncates(recorded, key))
+
+
+def _own_places(recorded: RecordedTable, key: Mapping[str, Any]) -> Select[Any]:
     changes = Changes(recorded)
-    new, has_key = changes.new, ChangeFilter(key=key)
-    own = has_key.apply(select_places(recorded, new), changes)
-    return sa.union_all(own, _truncates(recorded, key))
+    return ChangeFilter(key=key).apply(select_places(recorded, changes.new), changes)
 
 
 def select_places(recorded: RecordedTable, images: FromClause, next_: FromClause | None = None) -> Select[Any]:
