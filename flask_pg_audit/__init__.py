@@ -4,7 +4,7 @@ from .context.settings import set_session_vars
 from .database.install import install_audit_triggers, uninstall_audit_triggers
 from .declare.options import audited
 from .declare.registry import enable
-from .errors import AuditConfigError, AuditContextError, AuditError, AuditInstallError
+from .errors import AuditConfigError, AuditConflictError, AuditContextError, AuditError, AuditInstallError, Conflict
 from .ui.access import Access
 from .web.actors import Actor
 from .web.extension import FlaskAudit
@@ -13,9 +13,11 @@ __all__ = [
     "Access",
     "Actor",
     "AuditConfigError",
+    "AuditConflictError",
     "AuditContextError",
     "AuditError",
     "AuditInstallError",
+    "Conflict",
     "FlaskAudit",
     "audited",
     "enable",

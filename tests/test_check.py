@@ -628,7 +628,7 @@ def test_every_finding_has_a_reason() -> None:
     made = set(
         re.findall(
             r'"((?:adoption|audit|child|column|function|history|index|name|partition|row|schema|sequence|'
-            r'table|trigger|type)-[a-z-]+)"',
+            r'table|trigger|type|view)-[a-z-]+)"',
             source,
         )
     )

@@ -256,6 +256,14 @@ def test_only_the_auditor_gets_a_link_to_it(admin: FlaskClient, clerk: FlaskClie
     assert [page.links.get("Audit log") for page in pages] == ["/audit/", None, None]
 
 
+def test_an_order_leads_the_auditor_to_its_history(clerk: FlaskClient, auditor: FlaskClient) -> None:
+    place_order(clerk)
+    pages = [Page("", client.get("/orders/1").text) for client in (auditor, clerk)]
+    assert [page.links.get("History") for page in pages] == ["/audit/record?table=order&key=1&with=lines", None]
+    history = auditor.get(pages[0].links["History"])
+    assert history.status_code == 200 and "order_line" in history.text
+
+
 def test_the_auditor_changes_nothing(app: Flask, clerk: FlaskClient, auditor: FlaskClient) -> None:
     place_order(clerk)
     before = number_of_transactions(app)

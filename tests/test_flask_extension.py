@@ -79,6 +79,7 @@ def test_audited_tables_on_another_database_are_an_error() -> None:
     [
         ("AUDIT_URL_PREFIX", "audit", "AUDIT_URL_PREFIX must be a path such as \"/audit\", not 'audit'"),
         ("AUDIT_UI", "no", "AUDIT_UI must be True or False"),
+        ("AUDIT_LOG_VIEWS", 1, "AUDIT_LOG_VIEWS must be True or False"),
         ("AUDIT_PAGE_SIZE", 0, "AUDIT_PAGE_SIZE must be a number from 1 to 500, not 0"),
         ("AUDIT_SCHEMA", "", "AUDIT_SCHEMA must be the name of a schema or None"),
         ("AUDIT_REQUIRE_USERNAME", 1, "AUDIT_REQUIRE_USERNAME must be True or False, not 1"),

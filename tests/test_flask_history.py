@@ -62,6 +62,32 @@ def test_reading_looks_nobody_up(site: Blog) -> None:
     assert len(site.user_lookups) == lookups
 
 
+def test_reverts(site: Blog) -> None:
+    post: Any = site.db.session.get(site.Post, 1)
+    post.title = "changed"
+    site.db.session.commit()
+    update, insert = site.audit.history_of(post)
+    with site.audit.context(username="bob"):
+        assert site.audit.revert(update, dry_run=True).writes and post.title == "changed"
+        site.audit.revert(update)
+        site.db.session.commit()
+        assert post.title == "hello"
+        site.audit.restore(post, to=update.position)
+        assert post.title == "changed"
+        site.audit.restore(post, to=insert.position)
+        site.db.session.commit()
+        site.db.session.delete(post)
+        site.db.session.commit()
+        site.audit.undelete(site.Post, 1)
+        site.db.session.commit()
+    newest = site.audit.timeline(site.Post, 1, limit=1)[0]
+    assert (newest.operation, newest.username, newest.new) == ("I", "bob", insert.new)
+    assert newest.context["reverts"]["audit_ids"]
+    assert site.audit.revert_transaction(newest.transaction_id).writes
+    with pytest.raises(AuditConfigError, match="the bind 'x' has no audited tables"):
+        site.audit.revert(update, bind="x")
+
+
 class Base(DeclarativeBase):
     pass
 

@@ -7,6 +7,7 @@ import decimal
 import enum
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -26,20 +27,23 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    select,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.exc import NotSupportedError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 from flask_pg_audit import AuditConfigError, audited, enable, install_audit_triggers, set_session_vars
 from flask_pg_audit.context.statements import is_harmless_select
 from flask_pg_audit.history.change import Change
-from flask_pg_audit.history.changes import changes_of
+from flask_pg_audit.history.changes import Changes, changes_of
 from flask_pg_audit.history.entity import find_audited
 from flask_pg_audit.history.family import family
 from flask_pg_audit.history.feed import feed, read_changes, read_feed
 from flask_pg_audit.history.filter import ChangeFilter
 from flask_pg_audit.history.key import format_key, parse_key
 from flask_pg_audit.history.position import Position
+from flask_pg_audit.history.recorded import recorded_tables
 from flask_pg_audit.history.timeline import read_transaction, timeline
 from flask_pg_audit.history.transactions import read_transactions
 from tests.capture import run
@@ -313,11 +317,91 @@ def busy(connection: Connection) -> Table:
         ({"old": {"plan": "free"}, "new": {"plan": "pro"}}, "U"),
         ({"new": {"text": None}}, ""),
         ({"username": "bob", "changed": ["plan"], "operations": ["U"]}, "U"),
+        ({"text": ["PRO"]}, "IUUD"),
+        ({"text": ["pro", "Z"]}, "U"),
+        ({"text": ["%"]}, ""),
+        ({"text": ["_"]}, ""),
+        ({"text": ["\\"]}, ""),
+        ({"any_of": [[ChangeFilter(username="bob"), ChangeFilter(username=None)]]}, "UUT"),
+        ({"any_of": [[ChangeFilter(tables=["other"]), ChangeFilter(changed=["plan"])]]}, "UI"),
+        (
+            {"any_of": [[ChangeFilter(operations="I"), ChangeFilter(operations="U")], [ChangeFilter(key={"id": 2})]]},
+            "IU",
+        ),
+        ({"excluding": [ChangeFilter(username="alice")]}, "UUDT"),
+        ({"excluding": [ChangeFilter(username=None), ChangeFilter(username="bob")]}, "IIID"),
+        ({"excluding": [ChangeFilter(username="alice", operations="I", tables=["note"])]}, "UUIDT"),
+        ({"excluding": [ChangeFilter(request_id="r1")]}, "IIUUID"),
+        ({"excluding": [ChangeFilter(context={"path": "/p"})]}, "IIUUID"),
+        ({"excluding": [ChangeFilter(changed=["plan"])]}, "IIUIDT"),
+        ({"excluding": [ChangeFilter(old={"plan": "pro"})]}, "IIUIT"),
+        ({"excluding": [ChangeFilter(new={"plan": "pro"})]}, "IIDT"),
+        ({"excluding": [ChangeFilter(text=["pro"])]}, "IIT"),
+        ({"excluding": [ChangeFilter(key={"id": 1})]}, "IUT"),
+        ({"excluding": [ChangeFilter(tables=["note"])]}, "I"),
+        ({"excluding": [ChangeFilter(tables=["note", "other"])]}, ""),
+        ({"excluding": [ChangeFilter()]}, ""),
+        ({"excluding": [ChangeFilter(excluding=[ChangeFilter(username="bob")])]}, "U"),
     ],
 )
 def test_filters(connection: Connection, busy: Table, where: dict[str, Any], expected: str) -> None:
     changes = everything(connection, busy, **where)
     assert "".join(change.operation for change in changes) == expected
+
+
+def test_a_change_whose_transaction_is_gone_was_made_by_somebody_unknown(connection: Connection, busy: Table) -> None:
+    act(connection, "DELETE FROM audit_transaction WHERE id = 1")
+    for username in ("alice", "bob", None):
+        found = everything(connection, busy, username=username)
+        excluded = everything(connection, busy, excluding=[ChangeFilter(username=username)])
+        assert 1 not in {change.transaction_id for change in found}
+        assert len(found) + len(excluded) == 7
+
+
+def test_text_is_not_sought_in_binary_columns_nor_where_there_is_no_column(connection: Connection) -> None:
+    table = note(None, "note", Column("data", LargeBinary), exclude=["text"])
+    install(connection, table)
+    act(connection, "INSERT INTO note VALUES (5, 'abc', 'abc')")
+    assert len(everything(connection, table, text=["5"])) == 1
+    for text in ("abc", "616263"):
+        assert everything(connection, table, text=[text]) == []
+    [recorded] = recorded_tables(table.metadata)
+    changes = Changes(replace(recorded, columns=tuple(c for c in recorded.columns if c.name == "data")))
+    query = ChangeFilter(text=["5"]).apply(select(changes.new.c.audit_id).select_from(changes.new), changes)
+    assert connection.execute(query).all() == []
+
+
+def test_text_is_found_under_any_collation(connection: Connection) -> None:
+    """PostgreSQL itself refuses to look for patterns where a collation is not deterministic."""
+    try:
+        act(connection, "CREATE COLLATION any_case (provider=icu, locale='und-u-ks-level2', deterministic=false)")
+    except NotSupportedError:
+        connection.rollback()
+        pytest.skip("this PostgreSQL is built without ICU")
+    table = Table(
+        "note",
+        MetaData(),
+        Column("id", Integer, primary_key=True),
+        Column("text", Text(collation="any_case")),
+        info=audited(),
+    )
+    install(connection, table)
+    act(connection, "INSERT INTO note VALUES (1, 'Some Text')")
+    assert len(everything(connection, table, text=["e t"])) == 1
+
+
+def test_conditions_read_only_what_they_need(connection: Connection, busy: Table) -> None:
+    def sql(**where: Any) -> str:
+        changes = changes_of(busy)
+        query = select(changes.new.c.audit_id).select_from(changes.new)
+        return str(ChangeFilter(**where).apply(query, changes).compile(connection))
+
+    who, changed = ChangeFilter(username="alice"), ChangeFilter(changed=["plan"])
+    assert "JOIN" not in sql(text=["x"], new={"plan": "x"}, excluding=[ChangeFilter(operations="I")])
+    assert "OUTER JOIN audit_transaction" in sql(excluding=[who])
+    assert "LATERAL" in sql(any_of=[[changed]]) and "LATERAL" not in sql(excluding=[who])
+    elsewhere = ChangeFilter(tables=["other"], username="alice")
+    assert "JOIN" not in sql(excluding=[elsewhere])
 
 
 def test_a_time_range(connection: Connection, busy: Table) -> None:
@@ -352,6 +436,10 @@ def test_a_change_late_in_a_long_transaction_is_in_its_time(engine: Engine, conn
         ({"changed": ["colour"]}, 'no table has the columns colour; looked for in "note" \\(id, text, plan\\)'),
         ({"key": {"a": 1}}, "no table has the primary key a"),
         ({"tables": [object()]}, "is neither a Table"),
+        ({"any_of": [[]]}, "no table has all that is asked for"),
+        ({"excluding": [ChangeFilter(tables=["nothing"])]}, "the table 'nothing' is not audited"),
+        ({"any_of": [[ChangeFilter(changed=["colour"])]]}, "no table has the columns colour"),
+        ({"tables": ["other"], "any_of": [[ChangeFilter(tables=["note"])]]}, "no table has all that is asked for"),
     ],
 )
 def test_what_a_filter_cannot_mean(connection: Connection, busy: Table, where: dict[str, Any], message: str) -> None:

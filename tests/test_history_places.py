@@ -121,6 +121,8 @@ def wanted(rows: list[Row], where: ChangeFilter) -> list[Row]:
             and (not where.context or row.path == where.context["path"])
             and (where.since is None or row.at >= where.since)
             and (where.until is None or row.at < where.until)
+            and all(any(wanted([row], part) for part in group) for group in where.any_of)
+            and not any(wanted([row], part) for part in where.excluding)
         )
 
     return [row for row in rows if matches(row)]
@@ -137,6 +139,10 @@ FILTERS: list[dict[str, Any]] = [
     {"username": "alice", "tables": ["keyless"]},
     {"username": "alice", "context": {"path": "/a"}},
     {"context": {"path": "/b"}},
+    {"context": {"path": "/b"}, "any_of": [[ChangeFilter(username="bob"), ChangeFilter(operations=["D"])]]},
+    {"username": "alice", "excluding": [ChangeFilter(context={"path": "/a"}), ChangeFilter(tables=["two"])]},
+    {"excluding": [ChangeFilter(username="alice"), ChangeFilter(operations=["U", "T"])]},
+    {"any_of": [[ChangeFilter(username="alice"), ChangeFilter(username=None)]]},
     {"tables": ["one", "two"]},
     {"operations": ["T"]},
     {"operations": ["D"]},

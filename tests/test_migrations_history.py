@@ -29,6 +29,7 @@ def test_down_to_nothing_and_up_again(project: Project) -> None:
     assert {name for name in of_kinds(project.catalog, "relation")} == {
         "relation note_audit",
         "relation audit_transaction",
+        "relation audit_view",
     }
     one.upgrade()
     assert project.catalog == before
@@ -57,7 +58,13 @@ def test_no_revision_drops_any_of_it(project: Project) -> None:
         project.version(models).migrate_and_upgrade()
     for revision in project.revisions:
         text = revision.read_text()
-        for dropping in ("drop_table('note_audit'", "drop_table('audit_transaction'", "DROP SEQUENCE", "DROP TABLE"):
+        for dropping in (
+            "drop_table('note_audit'",
+            "drop_table('audit_transaction'",
+            "drop_table('audit_view'",
+            "DROP SEQUENCE",
+            "DROP TABLE",
+        ):
             assert dropping not in text
     columns = {name for name in of_kinds(project.catalog, "column note_audit", "column tag_audit")}
     assert {"column note_audit.colour", "column note_audit.text", "column tag_audit.text"} <= columns

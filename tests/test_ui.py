@@ -1,27 +1,29 @@
-"""The audit-log page: closed by default, paged, safe against what is in the database."""
+"""The log's pages: the feed, a transaction, a change; paged, in any time zone, in any host."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import Column, String, create_engine, event, text
+from jinja2 import DictLoader
+from sqlalchemy import create_engine, event, text
 
-from flask_pg_audit import Access, AuditConfigError, FlaskAudit, install_audit_triggers
-from flask_pg_audit.ui.text import visible
+from flask_pg_audit import Access, FlaskAudit, install_audit_triggers
 from tests.blog import Blog, blog, other_table
 from tests.server import Database
+from tests.ui_routes import read_all, read_pages
 
 
 @pytest.fixture
 def site(database: Database) -> Iterator[Blog]:
-    with blog(database.url(), AUDIT_PAGE_SIZE=5) as made:
-        made.audit.access_loader(lambda: True)
+    with blog(database.url(), AUDIT_PAGE_SIZE=5, AUDIT_UI_TIME_ZONE="Asia/Tokyo") as made:
+        made.audit.access_loader(lambda: Access(export=True))
         yield made
 
 
@@ -31,7 +33,7 @@ def client(site: Blog) -> FlaskClient:
 
 
 def execute(site: Blog, *statements: str) -> None:
-    """As somebody with psql would."""
+    """As somebody with psql would, each in a transaction of its own."""
     engine = create_engine(site.app.config["SQLALCHEMY_DATABASE_URI"], isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         for statement in statements:
@@ -39,107 +41,113 @@ def execute(site: Blog, *statements: str) -> None:
     engine.dispose()
 
 
-def routes(site: Blog) -> list[str]:
-    """Every URL of the blueprint, made concrete."""
-    rules = [rule for rule in site.app.url_map.iter_rules() if rule.endpoint.startswith("audit.")]
-    return [re.sub("<[^>]+>", "audit.css", str(rule)) for rule in rules]
+def groups(client: FlaskClient, url: str = "/audit/") -> list[str]:
+    return client.get(url).text.split("<article")[1:]
 
 
-@pytest.mark.parametrize("rule", [None, lambda: None, lambda: False, lambda: Access(read=False)])
-def test_every_route_is_closed_without_access(database: Database, rule: object) -> None:
-    with blog(database.url(), install=False) as site:
-        site.audit._callbacks.access_loader = rule  # type: ignore[assignment]
-        urls = routes(site)
-        assert len(urls) >= 2
-        for url in urls:
-            answer = site.app.test_client().get(url)
-            assert answer.status_code == 403
-            assert "You may not read the audit log" in answer.text
-            assert site.app.test_client().get(url, headers={"Accept": "application/json"}).json == {
-                "error": "You may not read the audit log."
-            }
+def read(markup: str) -> str:
+    """What somebody reads, in one line."""
+    return " ".join(re.sub("<[^>]*>", "", f"<{markup}").split())
 
 
-def test_the_log_says_how_to_open_the_page(database: Database, caplog: pytest.LogCaptureFixture) -> None:
-    with blog(database.url(), install=False) as site:
-        site.app.test_client().get("/audit/")
-    assert "Register one with @audit.access_loader" in caplog.text
+# What the feed says
 
 
-def test_an_exception_in_the_rule_never_opens_the_page(site: Blog, client: FlaskClient) -> None:
-    site.audit.access_loader(lambda: 1 / 0)
-    for url in routes(site):
-        with pytest.raises(ZeroDivisionError):
-            client.get(url)
+def test_a_group_says_who_where_how_much_and_when(site: Blog, client: FlaskClient) -> None:
+    with site.audit.context(reason="a customer called"):
+        client.post("/signup/alice")
+    # Somebody else reads the log: to know who alice is takes a connection, and the blog has but one.
+    [group] = [group for group in groups(site.app.test_client()) if ">alice<" in group.partition("</header>")[0]]
+    [(at,)] = site.rows("SELECT max(issued_at) FROM audit_transaction WHERE username = 'alice'")
+    head = read(group.partition("</header>")[0])
+    assert "alice POST /signup/alice endpoint signup “a customer called” 1 change ·" in head
+    assert head.endswith(at.strftime("%H:%M:%S UTC"))
+    assert f'datetime="{at.isoformat()}"' in group
+    assert at.strftime("%A, ") in site.app.test_client().get("/audit/").text
 
 
-def test_a_rule_that_returns_anything_else_is_an_error(site: Blog, client: FlaskClient) -> None:
-    site.audit.access_loader(lambda: "yes")
-    with pytest.raises(AuditConfigError, match="must return True, an Access"):
-        client.get("/audit/")
+def test_changes_of_one_transaction_are_one_group(site: Blog, client: FlaskClient) -> None:
+    with site.app.app_context():
+        site.db.session.add_all([site.User(username="bob"), site.Post(title="one"), site.Post(title="two")])
+        site.db.session.commit()
+    [group] = groups(client)
+    assert "3 changes · 2 tables" in read(group)
+    assert group.count('<li class="fpa-line') == 3
 
 
 def test_who_changed_what_is_shown(site: Blog, client: FlaskClient) -> None:
-    client.post("/signup/alice")
-    execute(site, "UPDATE post SET title = 'goodbye'")
-    page = client.get("/audit/").text
-    update, insert, *_ = page.split("<article")[1:]
-    assert ">update</span>" in update
-    assert "hello" in update and "goodbye" in update
-    assert "nobody" in update and "database role" in update
-    assert ">insert</span>" in insert
-    assert "alice" in insert
-    assert "POST /signup/alice" in insert
-    [(at,)] = site.rows("SELECT max(audit_operation_timestamp) FROM post_audit")
-    assert f'datetime="{at.isoformat()}"' in update
-
-
-def test_the_password_hash_is_nowhere(site: Blog, client: FlaskClient) -> None:
-    execute(site, "INSERT INTO \"user\" (username, password_hash) VALUES ('alice', 'hush')")
-    assert "hush" not in client.get("/audit/").text
-
-
-def test_null_and_empty_look_different(site: Blog, client: FlaskClient) -> None:
-    execute(site, "INSERT INTO post (title) VALUES (NULL)")
-    assert "fpa-null" in client.get("/audit/").text
-    execute(site, "TRUNCATE post_audit", "INSERT INTO post (title) VALUES ('')")
-    assert "fpa-empty" in client.get("/audit/").text
-    assert "fpa-null" not in client.get("/audit/").text
+    execute(site, "INSERT INTO post (title) VALUES ('hello')", "UPDATE post SET title = 'goodbye'")
+    update, insert = map(read, groups(client))
+    [(role,)] = site.rows("SELECT DISTINCT audit_current_user FROM post_audit")
+    assert f"nobody database role {role}" in update
+    assert "updated post 1 details title from hello to goodbye" in update
+    assert "inserted post 1 details title hello" in insert
 
 
 def test_deletes_and_truncates_are_shown(site: Blog, client: FlaskClient) -> None:
     execute(site, "INSERT INTO post (title) VALUES ('gone')", "DELETE FROM post", "TRUNCATE post")
-    truncate, delete, _ = client.get("/audit/").text.split("<article")[1:]
-    assert "Every row was removed" in truncate
-    assert ">delete</span>" in delete and "gone" in delete
+    truncate, delete, _ = map(read, groups(client))
+    assert "emptied post" in truncate and "Every row was removed" in truncate
+    assert "deleted post 1" in delete and "gone" in delete
 
 
-HOSTILE = "<script>alert(1)</script>\"' onload=x {{ 7*7 }} \u202egnp.exe\u0007"
+def test_a_bulk_statement_is_one_line_with_pages_inside(site: Blog, client: FlaskClient) -> None:
+    execute(site, "INSERT INTO post (title) SELECT 't' || n FROM generate_series(100, 10200) n")
+    [group] = groups(client)
+    assert "10,000+ changes" in group and "10,000+ rows" in read(group)
+    assert group.count("fpa-bulk") == 1
+    assert "The first 4 rows" in group and "t103" in group and "t104" not in group
+    [link] = re.findall(r'href="(/audit/transaction\?[^"]*table=post[^"]*)"', group)
+    seen = [titles for _, titles in follow(client, "next", link.replace("&amp;", "&"), stop=3)]
+    assert seen == [[f"t{n}" for n in range(start, start + 5)] for start in (100, 105, 110)]
+    page = client.get(link.replace("&amp;", "&")).text
+    assert "10,000+ rows" in read(page)
 
 
-def test_hostile_values_are_shown_and_do_nothing(site: Blog, client: FlaskClient) -> None:
-    with site.app.app_context(), site.audit.context(username=HOSTILE, path=HOSTILE, method=HOSTILE):
-        site.db.session.add(site.Post(title=HOSTILE))
+def test_a_bulk_statement_hides_no_other_change_of_its_transaction(site: Blog, client: FlaskClient) -> None:
+    with site.app.app_context():
+        site.db.session.execute(text("INSERT INTO post (title) SELECT 'x' FROM generate_series(1, 9)"))
+        site.db.session.execute(text("INSERT INTO \"user\" (username) VALUES ('alice')"))
         site.db.session.commit()
-    page = client.get("/audit/").text
-    assert "<script" not in page
-    assert "49" not in re.sub(r"\d{4}-.*? UTC", "", page).replace("7*7", "")
-    assert "\u202e" not in page and "\u0007" not in page
-    assert page.count("⟨U+202E⟩gnp.exe⟨U+0007⟩") >= 3
+    text_ = read(groups(client)[0])
+    assert "10 changes · 2 tables" in text_ and "inserted post 9 rows" in text_ and "inserted user 1 row" in text_
 
 
-def test_huge_values_stay_in_the_database(site: Blog, client: FlaskClient) -> None:
-    execute(site, "INSERT INTO post (title) SELECT repeat('x', 1000000)")
-    page = client.get("/audit/").text
-    assert len(page) < 10_000
-    assert "1,000,000 characters" in page
+def test_an_empty_log_says_so(client: FlaskClient) -> None:
+    assert "Nothing has been recorded yet." in client.get("/audit/").text
 
 
-def follow(client: FlaskClient, rel: str, url: str) -> Iterator[tuple[str, list[str]]]:
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("audit.username", "repeat('u', 1000000)"),
+        ("audit.actor_id", "repeat('u', 1000000)"),
+        ("audit.context", "'{\"path\": \"' || repeat('p', 1000000) || '\"}'"),
+        ("audit.context", "'{\"path\": \"' || repeat('p', 15000) || '\"}'"),
+        ("audit.context", "'[1]'"),
+        ("audit.context", "repeat('[', 3000) || repeat(']', 3000)"),
+        ("audit.context", "'{\"path\": ' || repeat('9', 5000) || '}'"),
+        ("audit.context", '\'{"path": {"a": [1]}, "method": null}\''),
+    ],
+)
+def test_nobody_can_make_the_pages_unreadable(site: Blog, client: FlaskClient, setting: str, value: str) -> None:
+    engine = create_engine(site.app.config["SQLALCHEMY_DATABASE_URI"])
+    with engine.begin() as connection:
+        connection.execute(text(f"SELECT set_config(:setting, {value}, true)"), {"setting": setting})
+        connection.execute(text("INSERT INTO post (title) VALUES ('x')"))
+    engine.dispose()
+    for page in read_pages(site, client):
+        assert len(page) < 20_000
+
+
+# Paging
+
+
+def follow(client: FlaskClient, rel: str, url: str, stop: int = 100) -> Iterator[tuple[str, list[str]]]:
     """The titles on each page from ``url`` on, following the links of one kind."""
-    while True:
+    for _ in range(stop):
         page = client.get(url).text
-        yield url, re.findall(r"t\d+", page)
+        yield url, re.findall(r">(t\d+)<", page)
         link = re.search(f'<a rel="{rel}" href="([^"]+)"', page)
         if link is None:
             return
@@ -160,147 +168,52 @@ def test_paging_both_ways_neither_skips_nor_repeats_while_changes_arrive(site: B
     assert all(page == sorted(page, reverse=True) for page in newer)
 
 
+def test_a_transaction_is_paged_both_ways(site: Blog, client: FlaskClient) -> None:
+    execute(site, "INSERT INTO post (title) SELECT 't' || n FROM generate_series(100, 111) n")
+    [(id_,)] = site.rows("SELECT id FROM audit_transaction")
+    forward = list(follow(client, "next", f"/audit/transaction?id={id_}"))
+    titles = [[f"t{n}" for n in range(start, min(start + 5, 112))] for start in (100, 105, 110)]
+    assert [list(dict.fromkeys(page)) for _, page in forward] == titles
+    back = list(follow(client, "prev", forward[-1][0]))
+    assert [list(dict.fromkeys(page)) for _, page in back] == titles[::-1]
+    assert client.get(f"/audit/transaction?id={id_}&before=1&after=1").status_code == 400
+
+
 def test_pages_are_linked_in_the_header_too(site: Blog, client: FlaskClient) -> None:
-    execute(site, "INSERT INTO post (title) SELECT 'x' FROM generate_series(1, 12)")
+    execute(site, *["INSERT INTO post (title) VALUES ('x')"] * 12)
     first = client.get("/audit/")
-    assert re.fullmatch(r'</audit/\?before=\d+\.\d+>; rel="next"', first.headers["Link"])
+    assert re.fullmatch(r'</audit/\?before=\d+>; rel="next"', first.headers["Link"])
     second = client.get(re.findall("<(.*)>", first.headers["Link"])[0])
-    assert sorted(re.findall('rel="(.*)"', ",".join(second.headers.getlist("Link")).replace(",", "\n"))) == [
-        "next",
-        "prev",
-    ]
+    assert sorted(re.findall('rel="(.*?)"', ",".join(second.headers.getlist("Link")))) == ["next", "prev"]
 
 
 @pytest.mark.parametrize(
-    "query", ["before=1", "before=x.y", "after=1.", "before=1.1&after=1.1", "bind=nope", "before=9" * 30]
-)
-def test_a_malformed_query_is_one_sentence(client: FlaskClient, query: str) -> None:
-    answer = client.get(f"/audit/?{query}")
-    assert answer.status_code == 400
-    assert "<p>" in answer.text
-
-
-def test_only_reading_is_possible(client: FlaskClient) -> None:
-    assert client.head("/audit/").status_code == 200
-    for method in (client.post, client.put, client.delete):
-        assert method("/audit/").status_code == 405
-
-
-def test_security_headers_are_on_every_answer(site: Blog, client: FlaskClient) -> None:
-    for url in [*routes(site), "/audit/?before=x"]:
-        with client.get(url) as answer:
-            headers = answer.headers
-        assert "default-src 'none'" in headers["Content-Security-Policy"]
-        assert "script" not in headers["Content-Security-Policy"]
-        assert headers["X-Content-Type-Options"] == "nosniff"
-        assert headers["Cache-Control"] == "no-store"
-
-
-def test_missing_tables_are_explained(database: Database) -> None:
-    with blog(database.url(), install=False) as site:
-        site.audit.access_loader(lambda: True)
-        execute(site, "DROP TABLE post_audit")
-        answer = site.app.test_client().get("/audit/")
-        assert answer.status_code == 503
-        assert "flask audit install" in answer.text
-
-
-def test_an_empty_log_says_so(client: FlaskClient) -> None:
-    assert "Nothing has been recorded yet." in client.get("/audit/").text
-
-
-def test_the_pages_move_with_the_prefix(database: Database) -> None:
-    with blog(database.url(), AUDIT_URL_PREFIX="/back/log") as site:
-        site.audit.access_loader(lambda: True)
-        assert site.app.test_client().get("/back/log/").status_code == 200
-        assert site.app.test_client().get("/audit/").status_code == 404
-
-
-def test_reading_the_log_leaves_the_requests_session_alone(site: Blog, client: FlaskClient) -> None:
-    client.get("/audit/")
-    with site.app.app_context(), site.db.engine.connect() as connection:
-        assert connection.scalar(text("SHOW transaction_read_only")) == "off"
-
-
-def test_visible() -> None:
-    assert visible("a\u202eb\u200d\x00\n\tö💥") == "a⟨U+202E⟩b⟨U+200D⟩⟨U+0000⟩\n\tö💥"
-
-
-def record(site: Blog, setting: str, value: str) -> None:
-    """A change made by somebody who sends SQL and sets what they like."""
-    engine = create_engine(site.app.config["SQLALCHEMY_DATABASE_URI"])
-    with engine.begin() as connection:
-        connection.execute(text(f"SELECT set_config(:setting, {value}, true)"), {"setting": setting})
-        connection.execute(text("INSERT INTO post (title) VALUES ('x')"))
-    engine.dispose()
-
-
-@pytest.mark.parametrize(
-    ("setting", "value"),
+    "path",
     [
-        ("audit.username", "repeat('u', 1000000)"),
-        ("audit.actor_id", "repeat('u', 1000000)"),
-        ("audit.context", "'{\"path\": \"' || repeat('p', 1000000) || '\"}'"),
-        ("audit.context", "'{\"path\": \"' || repeat('p', 15000) || '\"}'"),
-        ("audit.context", "'[1]'"),
-        ("audit.context", "repeat('[', 3000) || repeat(']', 3000)"),
-        ("audit.context", "'{\"path\": ' || repeat('9', 5000) || '}'"),
-        ("audit.context", '\'{"path": {"a": [1]}, "method": null}\''),
+        *(
+            f"?{q}"
+            for q in ("before=x.y", "after=1.", "before=1&after=1", "bind=nope", "before=" + "9" * 30, "tz=Mars")
+        ),
+        *("transaction", "transaction?id=x", "transaction?id=1&after=x", "change", "change?at=1", "change?at=9.x"),
     ],
 )
-def test_nobody_can_make_the_page_unreadable(site: Blog, client: FlaskClient, setting: str, value: str) -> None:
-    record(site, setting, value)
-    answer = client.get("/audit/")
-    assert answer.status_code == 200
-    assert len(answer.text) < 5_000
+def test_a_malformed_query_is_one_sentence(client: FlaskClient, path: str) -> None:
+    answer = client.get(f"/audit/{path}")
+    assert answer.status_code == 400
+    assert len(read(answer.text.partition("<main")[2])) < 300
+    as_json = client.get(f"/audit/{path}", headers={"Accept": "application/json"}).json
+    assert as_json is not None and as_json.keys() == {"error"}
 
 
-def test_request_role_and_reason_are_shown(site: Blog, client: FlaskClient) -> None:
-    with site.audit.context(reason="a customer called"):
-        client.post("/signup/alice")
-    [(role,)] = site.rows("SELECT DISTINCT audit_current_user FROM post_audit")
-    change = client.get("/audit/").text.split("<article")[1]
-    assert "endpoint <bdi>signup</bdi>" in change
-    assert "“<bdi>a customer called</bdi>”" in change
-    assert f"database role <bdi>{role}</bdi>" in change
-
-
-def test_the_log_says_once_how_to_open_the_page(database: Database, caplog: pytest.LogCaptureFixture) -> None:
-    with blog(database.url(), install=False) as site:
-        for _ in range(3):
-            site.app.test_client().get("/audit/")
-    assert caplog.text.count("access_loader") == 1
-
-
-def test_a_hosts_templates_cannot_break_or_open_the_page(site: Blog, client: FlaskClient) -> None:
-    app = site.app
-    app.context_processor(lambda: {"page": None, "url_for": None, "change": None})
-    app.jinja_env.autoescape = False
-    app.jinja_env.block_start_string, app.jinja_env.block_end_string = "<%", "%>"
-    app.jinja_env.line_statement_prefix = "#"
-    execute(site, "INSERT INTO post (title) VALUES ('<script>alert(1)</script>')")
-    answer = client.get("/audit/")
-    assert answer.status_code == 200
-    assert "&lt;script&gt;" in answer.text and "<script" not in answer.text
-    assert "fpa_visible" not in app.jinja_env.filters
-
-
-def test_a_hosts_context_processor_that_fails_is_left_out(
-    site: Blog, client: FlaskClient, caplog: pytest.LogCaptureFixture
-) -> None:
-    @site.app.context_processor
-    def broken() -> dict[str, object]:
-        raise RuntimeError("the host's own")
-
-    assert client.get("/audit/").status_code == 200
-    assert client.get("/audit/?before=x").status_code == 400
-    assert "the host's own" in caplog.text
+@pytest.mark.parametrize("path", ["transaction?id=77", "change?table=post&at=7.7", "change?table=no&at=7.7"])
+def test_what_is_not_there_is_not_found(client: FlaskClient, path: str) -> None:
+    assert client.get(f"/audit/{path}").status_code == 404
 
 
 def test_links_lead_somewhere(site: Blog, client: FlaskClient) -> None:
     """Also from an address that somebody made up, or whose changes are pruned."""
     execute(site, "INSERT INTO post (title) VALUES ('x')")
-    for url, shown in (("/audit/?before=999999999.1", True), ("/audit/?after=0.0", True), ("/audit/?after=9.9", False)):
+    for url, shown in (("/audit/?before=999999999", True), ("/audit/?after=0", True), ("/audit/?after=99", False)):
         page = client.get(url).text
         assert ("<article" in page) is shown
         assert 'rel="prev"' not in page and 'rel="next"' not in page
@@ -312,9 +225,44 @@ def test_numbers_may_be_as_large_as_the_database_has_them(site: Blog, client: Fl
     execute(
         site,
         "ALTER TABLE audit_transaction ALTER id RESTART 9000000000000000000",
-        "INSERT INTO post (title) SELECT 't100' FROM generate_series(1, 7)",
+        *["INSERT INTO post (title) VALUES ('t100')"] * 7,
     )
     assert [len(titles) for _, titles in follow(client, "next", "/audit/")] == [5, 2]
+    assert {status for _, status, _ in read_all(site, client)} <= {200, 403}
+
+
+# Times
+
+
+def test_times_are_in_utc_or_in_a_zone_of_choice(site: Blog, client: FlaskClient) -> None:
+    execute(site, "INSERT INTO post (title) VALUES ('x')")
+    execute(site, "UPDATE audit_transaction SET issued_at = '2026-03-01 20:30:00Z'")
+    page = client.get("/audit/").text
+    assert "Sunday, 1 March 2026" in page and "20:30:00 UTC" in page and "Times are in UTC" in page
+    [local] = re.findall(r'href="([^"]*)">Show Asia/Tokyo', page)
+    page = client.get(local).text
+    assert "Monday, 2 March 2026" in page and "05:30:00 JST" in page
+    assert 'datetime="2026-03-01T20:30:00+00:00"' in page
+    assert all("tz=local" in url for url in re.findall(r'href="(/audit/(?:transaction|change)[^"]*)"', page))
+    assert "21:30:00 CET" in client.get("/audit/?tz=Europe/Rome").text
+
+
+# Other states of the database
+
+
+def test_missing_tables_are_explained(database: Database) -> None:
+    with blog(database.url(), install=False) as site:
+        site.audit.access_loader(lambda: True)
+        execute(site, "DROP TABLE post_audit")
+        answer = site.app.test_client().get("/audit/")
+        assert answer.status_code == 503
+        assert "flask audit install" in answer.text
+
+
+def test_reading_the_log_leaves_the_requests_session_alone(site: Blog, client: FlaskClient) -> None:
+    client.get("/audit/")
+    with site.app.app_context(), site.db.engine.connect() as connection:
+        assert connection.scalar(text("SHOW transaction_read_only")) == "off"
 
 
 def test_an_unreadable_table_is_explained(site: Blog, client: FlaskClient) -> None:
@@ -378,32 +326,89 @@ def test_databases_are_shown_one_at_a_time(database: Database) -> None:
     client = app.test_client()
     default = client.get("/audit/").text
     second = client.get("/audit/", query_string={"bind": name}).text
+    change = re.findall(r'href="(/audit/change[^"]*)"', second)[0].replace("&amp;", "&")
+    shown = client.get(change)
     with app.app_context():
         for engine in db.engines.values():
             engine.dispose()
     assert "<bdi>here</bdi>" in default and "<bdi>there</bdi>" not in default
     assert "<bdi>there</bdi>" in second and "<bdi>here</bdi>" not in second
     assert "other &lt;b&gt;" in default and "<b>" not in default
-    assert default.count('aria-current="page"') == second.count('aria-current="page"') == 1
+    assert shown.status_code == 200 and "<bdi>there</bdi>" in shown.text
+    for page in (default, second):
+        binds = page.partition('aria-label="Databases"')[2].partition("</nav>")[0]
+        assert binds.count('aria-current="page"') == 1
 
 
-def test_a_row_is_open_unless_it_is_wide(database: Database) -> None:
-    app, db = Flask(__name__), SQLAlchemy()
-    app.config.update(SQLALCHEMY_DATABASE_URI=database.url())
-    db.init_app(app)
-    for name, number in (("narrow", 3), ("wide", 100)):
-        other_table(db.metadata, name)
-        for column in range(number):
-            db.metadata.tables[name].append_column(Column(f"c{column}", String))
-    FlaskAudit(app, db).access_loader(lambda: True)
-    with app.app_context():
-        db.create_all()
-        install_audit_triggers(db.metadata, db.engine)
-        with db.engine.begin() as connection:
-            connection.execute(text("INSERT INTO narrow (id) VALUES (1)"))
-            connection.execute(text("INSERT INTO wide (id) VALUES (1)"))
-        wide, narrow = app.test_client().get("/audit/").text.split("<article")[1:]
-        db.engine.dispose()
-    assert '<details class="fpa-row" open>' in narrow
-    assert '<details class="fpa-row">' in wide
-    assert "41 more columns are not shown here." in wide
+# Other hosts
+
+
+def test_the_pages_move_with_the_prefix(database: Database) -> None:
+    with blog(database.url(), AUDIT_URL_PREFIX="/back/log") as site:
+        site.audit.access_loader(lambda: True)
+        assert site.app.test_client().get("/back/log/").status_code == 200
+        assert site.app.test_client().get("/audit/").status_code == 404
+
+
+def test_a_host_can_put_the_pages_into_its_own(database: Database) -> None:
+    with blog(database.url(), AUDIT_UI_BASE_TEMPLATE="shop.html") as site:
+        site.audit.access_loader(lambda: Access(export=True))
+        site.app.jinja_loader = DictLoader(
+            {
+                "shop.html": "<title>{% block title %}Shop{% endblock %} | Shop</title>{% block head %}{% endblock %}"
+                "<nav>our own</nav><main>{% block content %}{% endblock %}</main>"
+            }
+        )
+        execute(site, "INSERT INTO post (title) VALUES ('x')")
+        client = site.app.test_client()
+        found = list(read_pages(site, client))
+        assert len(found) >= 7
+        for page in found:
+            assert "<nav>our own</nav>" in page and "Audit log | Shop</title>" in page
+            assert page.count("<main") == page.count("<title>") == 1
+            assert "audit.css" in page and "fpa-body" not in page
+
+
+def test_the_stylesheet_reaches_nothing_of_a_host(client: FlaskClient) -> None:
+    with client.get("/audit/static/audit.css") as answer:
+        sheet = re.sub(r"/\*.*?\*/", "", answer.get_data(as_text=True), flags=re.DOTALL)
+    selectors = [part.strip() for part in re.findall(r"([^{}]+)\{", sheet) if not part.strip().startswith("@")]
+    assert len(selectors) > 50
+    for selector in selectors:
+        assert selector.startswith((".fpa-root", ".fpa-body", ".fpa-document")), selector
+    assert not re.search(r"\b(left|right|(margin|padding|border)-(left|right))\s*:", sheet)  # right-to-left
+
+
+def test_a_hosts_templates_cannot_break_or_open_the_pages(site: Blog, client: FlaskClient) -> None:
+    app = site.app
+    app.context_processor(lambda: {"page": None, "url_for": None, "change": None, "fpa_room": None, "link": None})
+    app.jinja_env.autoescape = False
+    app.jinja_env.block_start_string, app.jinja_env.block_end_string = "<%", "%>"
+    app.jinja_env.line_statement_prefix = "#"
+    execute(site, "INSERT INTO post (title) VALUES ('<script>alert(1)</script>')")
+    for page in read_pages(site, client):
+        assert "<script>" not in page
+    assert "&lt;script&gt;" in client.get("/audit/").text
+    assert "fpa_visible" not in app.jinja_env.filters
+
+
+def test_a_hosts_context_processor_that_fails_is_left_out(
+    site: Blog, client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    @site.app.context_processor
+    def broken() -> dict[str, object]:
+        raise RuntimeError("the host's own")
+
+    assert client.get("/audit/").status_code == 200
+    assert client.get("/audit/?before=x").status_code == 400
+    assert "the host's own" in caplog.text
+
+
+def test_headings_are_in_order_and_landmarks_are_named(site: Blog, client: FlaskClient) -> None:
+    execute(site, "INSERT INTO post (title) VALUES ('x')", "UPDATE post SET title = 'y'")
+    for page in read_pages(site, client):
+        levels = [int(level) for level in re.findall(r"<h([1-6])", page)]
+        assert levels[0] == 1 and levels.count(1) == 1
+        assert all(after <= before + 1 for before, after in pairwise(levels))
+        assert all("aria-label" in nav for nav in re.findall("<nav[^>]*>", page))
+        assert page.count("<main") == 1 and 'lang="en"' in page

@@ -34,6 +34,7 @@ HARMLESS = [
     "SELECT 'it''s delete from (', \"delete\" FROM a",
     "SELECT max(x) FILTER (WHERE y) OVER (PARTITION BY z), ARRAY(SELECT 1), EXTRACT(year FROM d) "
     "FROM a JOIN LATERAL (SELECT 2) b ON (true)",
+    "SELECT set_config('TimeZone', 'UTC', true) AS set_config_1, set_config('jit', 'off', true) AS set_config_2",
 ]
 WRITING = [
     "SELECT nextval('x')",
@@ -51,6 +52,12 @@ WRITING = [
     "SELECT evil(1) AS y FROM (VALUES (1)) AS v (x)",
     "SELECT f\n(1)",
     "SELECT f(",
+    "SELECT set_config('audit.username', 'mallory', true)",
+    "SELECT set_config('jit' || x, 'off', true)",
+    "SELECT set_config(%(name)s, 'UTC', true)",
+    "SELECT public.set_config('jit', 'off', true)",
+    "SELECT set_config(",
+    "SELECT set_config('jit'",
 ]
 
 

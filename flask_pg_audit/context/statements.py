@@ -13,8 +13,11 @@ from weakref import WeakKeyDictionary
 
 from sqlalchemy.engine.interfaces import Compiled, ExecutionContext
 from sqlalchemy.schema import DDL, ExecutableDDLElement
+from sqlalchemy.sql.dml import Insert
 from sqlalchemy.sql.expression import ReleaseSavepointClause, RollbackToSavepointClause, SavepointClause
 from sqlalchemy.sql.selectable import SelectBase
+
+from ..declare.tables import IS_VIEW_TABLE
 
 #: Functions that a harmless ``SELECT`` may call: PostgreSQL's own, without side effects.
 HARMLESS_FUNCTIONS = frozenset(
@@ -31,9 +34,14 @@ HARMLESS_FUNCTIONS = frozenset(
     sum to_char to_date to_json to_jsonb to_number to_timestamp to_tsquery to_tsvector trim trunc ts_headline ts_rank
     to_regclass unnest upper variance websearch_to_tsquery
     col_description format_type generate_series generate_subscripts obj_description pg_get_constraintdef pg_get_expr
-    pg_get_indexdef pg_get_serial_sequence pg_table_is_visible pg_type_is_visible
+    pg_get_indexdef pg_get_serial_sequence pg_partition_tree pg_table_is_visible pg_total_relation_size
+    pg_type_is_visible
     """.split()  # noqa: SIM905 (a table to read, not a list to scroll through)
 )
+
+#: Settings that a harmless ``SELECT`` may set with ``set_config('<name>', ...)``: how values are written and queries
+#: are planned. The name has to stand in the statement: a parameter could be ``audit.username``.
+HARMLESS_SETTINGS = frozenset("bytea_output datestyle extra_float_digits intervalstyle jit timezone".split())  # noqa: SIM905
 
 #: Words that may stand before "(" and are no functions.
 _KEYWORDS = frozenset(
@@ -77,7 +85,8 @@ def may_write(context: ExecutionContext | None) -> bool:
         if verdict is None:
             verdict = _verdicts[compiled] = not is_harmless_select(compiled.string)
         return verdict
-    return not isinstance(statement, _SAVEPOINT_CLAUSES) and not _is_plain_ddl(statement)
+    harmless = isinstance(statement, _SAVEPOINT_CLAUSES) or _is_plain_ddl(statement) or _records_view(statement)
+    return not harmless
 
 
 _SAVEPOINT_CLAUSES = (SavepointClause, ReleaseSavepointClause, RollbackToSavepointClause)
@@ -86,6 +95,13 @@ _SAVEPOINT_CLAUSES = (SavepointClause, ReleaseSavepointClause, RollbackToSavepoi
 def _is_plain_ddl(statement: object) -> bool:
     """DDL fires no audit trigger, so that ``create_all()`` needs no user; the text of a ``DDL()`` can be anything."""
     return isinstance(statement, ExecutableDDLElement) and not isinstance(statement, DDL)
+
+
+def _records_view(statement: object) -> bool:
+    """``audit_view`` is written when the log is read: no change, so nobody has to be asked who makes it."""
+    if not isinstance(statement, Insert) or statement.select is not None:
+        return False
+    return IS_VIEW_TABLE in getattr(statement.table, "info", {})
 
 
 def is_harmless_select(sql: str) -> bool:
@@ -114,8 +130,16 @@ def _called(tokens: list[str]) -> Iterator[str]:
             continue
         if before in ("as", "::") or _names_columns_of_cte(tokens, index):
             continue  # CAST(x AS numeric(10, 2)), x::varchar(5), "AS alias(a, b)", "WITH cte(a, b) AS (...)"
+        if name.lower() == "set_config" and before != "." and _names_harmless_setting(tokens[index + 1 : index + 3]):
+            continue
         qualified = before == "." and tokens[max(index - 3, 0)] != "pg_catalog"
         yield f".{name}" if qualified else name
+
+
+def _names_harmless_setting(arguments: list[str]) -> bool:
+    """The first argument is a literal, the whole of it, and names one of :data:`HARMLESS_SETTINGS`."""
+    name, *comma = arguments or [""]
+    return comma == [","] and name[:1] == "'" and name[1:-1].lower() in HARMLESS_SETTINGS
 
 
 def _is_name(token: str) -> bool:

@@ -6,7 +6,7 @@ What is left to do is read from the database, so that a run may be killed at any
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -21,13 +21,11 @@ from .function import Infrastructure
 from .installed import Installed
 from .name import QualifiedName
 from .patience import Patience
+from .progress import Progress
 from .render import ident, literal, qualified, render
 
 #: Rows that are numbered in one transaction; more when more have the same time.
 BATCH_SIZE = 10_000
-
-#: Called with how many rows are numbered, and how many were to be.
-Progress = Callable[[int, int], None]
 
 _CHECK = "audit_adopted"
 

@@ -56,6 +56,8 @@ WHY = {
     "trigger-replica": "it fires in replication only: changes leave no record",
     "trigger-unwanted": "changes are recorded twice, or for a table that they are not of",
     "type-missing": "the setting has nowhere to be kept",
+    "view-table-missing": "who reads the log cannot be recorded, so it is not shown",
+    "view-table-outdated": "who reads the log cannot be recorded, so it is not shown",
 }
 
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 
-from ..declare.tables import SEQUENCE_NAME, TRANSACTION_TABLE_NAME
+from ..declare.tables import SEQUENCE_NAME, TRANSACTION_TABLE_NAME, VIEW_TABLE_NAME
 from .name import QualifiedName
 from .render import TEMPLATE_VERSION, literal, qualified, render
 
@@ -119,6 +119,11 @@ class Infrastructure:
     @property
     def transaction_table(self) -> QualifiedName:
         return QualifiedName(self.schema, TRANSACTION_TABLE_NAME)
+
+    @property
+    def view_table(self) -> QualifiedName:
+        """Where it would be; not every ``MetaData`` declares it."""
+        return QualifiedName(self.schema, VIEW_TABLE_NAME)
 
     @property
     def current_transaction(self) -> QualifiedName:

@@ -1,4 +1,4 @@
-"""Planning what all audit tables of a database share: schemas, the sequence, ``audit_transaction``, functions."""
+"""Planning what all audit tables share: schemas, the sequence, ``audit_transaction``, ``audit_view``, functions."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from .function import Infrastructure
 from .installed import Installed, InstalledRelation
 from .recording import drop_function, plan_function
 from .render import DIALECT, ident, literal, qualified, render
+from .view_table import has_view_log, plan_view_table
 
 
 def plan_infrastructure(declared: Declared, installed: Installed) -> Iterator[Action]:
@@ -32,6 +33,7 @@ def plan_infrastructure(declared: Declared, installed: Installed) -> Iterator[Ac
         yield from (_continue_numbers(action, declared, installed) for action in actions)
     else:
         yield from _plan_move(former, declared, installed)
+    yield from plan_view_table(declared, installed, former)
     for function in shared.functions():
         yield from plan_function(function, None, installed)
 
@@ -95,10 +97,13 @@ def _plan_move(former: Infrastructure, declared: Declared, installed: Installed)
     shared = declared.infrastructure
     # Else a writer that is on its way to the old schema would not find it.
     lock = lock_sql({table.name for table in declared.tables} & installed.relations.keys(), "ACCESS EXCLUSIVE")
-    for kind, old, new in (
+    moves = [
         ("TABLE", former.transaction_table, shared.transaction_table),
         ("SEQUENCE", former.sequence, shared.sequence),
-    ):
+    ]
+    if has_view_log(declared, installed, former):
+        moves.append(("TABLE", former.view_table, shared.view_table))
+    for kind, old, new in moves:
         if old in installed.relations and new not in installed.relations:
             yield Action(
                 "audit-table-elsewhere",

@@ -12,12 +12,13 @@ from sqlalchemy.exc import DBAPIError
 
 from ..errors import AuditConfigError, AuditInstallError, driver_message, sqlstate
 from .action import Plan
-from .adopt import Adoption, Progress, is_unfinished_anywhere, one_at_a_time
+from .adopt import Adoption, is_unfinished_anywhere, one_at_a_time
 from .catalog import read_installed
 from .declared import Declared, build_declared, names_of_functions
 from .installed import Installed
 from .patience import LOCK_NOT_AVAILABLE, LOCK_TIMEOUT, TRIES, Patience
 from .plan import assume_tables, plan
+from .progress import Progress
 from .removal import assume_installed, plan_history_removal, plan_removal
 
 #: Key of the advisory lock that serialises installations in one database: "flask_pg" in ASCII.

@@ -11,11 +11,11 @@ from .adoption import is_classic, is_classic_function, is_unfinished
 from .audit_table import alter_type_sql, index_columns, index_definition, narrow_columns, primary_key_name
 from .column_type import widens_in_place
 from .declared import Declared, DeclaredTable
-from .function import Infrastructure
 from .installed import Installed, InstalledRelation
 from .name import QualifiedName
 from .render import ident, qualified
 from .trigger import AuditTrigger
+from .view_table import is_name_taken
 
 
 def find_problems(table: DeclaredTable, declared: Declared, installed: Installed) -> Iterator[Problem]:
@@ -195,7 +195,7 @@ def _is_foreign(relation: InstalledRelation | None, columns: set[str]) -> bool:
 
 def find_shared_problems(declared: Declared, installed: Installed) -> Iterator[Problem]:
     """The problems of what all audited tables share."""
-    for what in _taken_shared_names(declared.infrastructure, installed):
+    for what in _taken_shared_names(declared, installed):
         yield Problem(
             "name-taken",
             None,
@@ -204,14 +204,19 @@ def find_shared_problems(declared: Declared, installed: Installed) -> Iterator[P
             fatal=True,
         )
     yield from _find_indexes(declared.transaction_table, declared.infrastructure.transaction_table, None, installed)
+    if declared.view_table is not None and not is_name_taken(declared, installed):
+        yield from _find_indexes(declared.view_table, declared.infrastructure.view_table, None, installed)
 
 
-def _taken_shared_names(shared: Infrastructure, installed: Installed) -> Iterator[str]:
+def _taken_shared_names(declared: Declared, installed: Installed) -> Iterator[str]:
+    shared = declared.infrastructure
     for function in shared.functions():
         if function.name in installed.functions and not installed.is_ours(function.name):
             yield f"function {function.name.display}"
     if _is_foreign(installed.relations.get(shared.transaction_table), {"id", "issued_at", "db_role"}):
         yield f"table {shared.transaction_table.display}"
+    if is_name_taken(declared, installed):
+        yield f"table {shared.view_table.display}"
     sequence = installed.relations.get(shared.sequence)
     if sequence is not None and sequence.kind != "S":
         yield f"sequence {shared.sequence.display}"

@@ -8,6 +8,7 @@ from .function import AuditFunction
 from .installed import Installed, InstalledFunction, InstalledTrigger
 from .recording import drop_function, drop_trigger
 from .render import qualified
+from .view_table import has_view_log
 
 
 def plan_removal(declared: Declared, installed: Installed) -> Plan:
@@ -41,15 +42,17 @@ def _serves_others(declared: Declared, installed: Installed) -> bool:
 
 
 def plan_history_removal(declared: Declared, installed: Installed) -> Plan:
-    """Drop the audit tables, ``audit_transaction`` and the sequence: the history is gone.
+    """Drop the audit tables, ``audit_transaction``, ``audit_view`` and the sequence: the history is gone.
 
-    The last two stay while another application records with them.
+    The last three stay while another application records with them.
     """
     shared = declared.infrastructure
     is_shared = _serves_others(declared, installed)
     tables = [table.trigger.audit_table for table in declared.tables]
     if not is_shared:
         tables.append(shared.transaction_table)
+        if has_view_log(declared, installed, shared):
+            tables.append(shared.view_table)
     drops = [
         Action("uninstall", "drop", f"table {name.display}", "history", (f"DROP TABLE {qualified(name)}",))
         for name in tables

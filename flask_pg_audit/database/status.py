@@ -13,6 +13,7 @@ from .install import plan_installation
 from .installed import Installed
 from .name import QualifiedName
 from .render import qualified
+from .view_table import MISSING, OUTDATED
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ def read_status(metadata: MetaData, engine: Engine) -> Iterator[TableStatus]:
 
 
 def _state(part: Plan, table: QualifiedName, installed: Installed) -> str:
-    reasons = {action.reason for action in part.actions}
+    # Whether a table records has nothing to do with the log of its readers.
+    reasons = {action.reason for action in part.actions if action.code not in (MISSING, OUTDATED)}
     if part.fatal or not installed.triggers.get(table):
         return "missing"
     if reasons and reasons <= {"disabled", "replica only"}:

@@ -49,12 +49,16 @@ class KeyColumn:
 
 @dataclass(frozen=True)
 class TriggerSetting:
-    """A session setting as the trigger function reads it."""
+    """A session setting as the trigger function reads it.
+
+    :ivar cast: the type of its column, as SQL, for a plain statement; a function converts it by assignment.
+    """
 
     name: str
     column: str
     is_text: bool
     required: bool
+    cast: str | None = None
 
     @property
     def variable(self) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from .action import Problem
 from .declared import Declared
 from .installed import Installed
 from .name import QualifiedName
 from .render import ident, qualified
+from .view_table import has_view_log
 
 
 def find_weaknesses(declared: Declared, installed: Installed) -> Iterator[Problem]:
@@ -20,22 +21,31 @@ def find_weaknesses(declared: Declared, installed: Installed) -> Iterator[Proble
         yield from _find_risk(table.trigger.function_name, table.trigger.audit_table, table.name, installed)
     for name in (shared.transaction_table, shared.sequence):
         yield from _find_writers(name, None, installed)
+    if has_view_log(declared, installed, shared):
+        # The application's role adds to it, and may not take anything back.
+        yield from _find_writers(shared.view_table, None, installed, allowed=("INSERT",))
     for function in shared.functions():
         yield from _find_owner(function.name, shared.transaction_table, None, installed)
     yield from _find_risk(shared.begin_transaction, shared.transaction_table, None, installed)
 
 
-def _find_writers(name: QualifiedName, table: QualifiedName | None, installed: Installed) -> Iterator[Problem]:
+def _find_writers(
+    name: QualifiedName, table: QualifiedName | None, installed: Installed, allowed: Collection[str] = ()
+) -> Iterator[Problem]:
     relation = installed.relations.get(name)
     if relation is None:
         return
-    for role, privileges in relation.writers.items():
+    for role, granted in relation.writers.items():
+        privileges = tuple(privilege for privilege in granted if privilege not in allowed)
+        if not privileges:
+            continue
         on = "SEQUENCE" if relation.kind == "S" else "TABLE"
         quoted = role if role == "PUBLIC" else ident(role)
         if privileges == ("pg_write_all_data",):
             fix = f"REVOKE pg_write_all_data FROM {quoted}"
         else:
-            fix = f"REVOKE ALL ON {on} {qualified(name)} FROM {quoted}, and grant it SELECT again if it reads history"
+            again = ", ".join(("SELECT", *allowed))
+            fix = f"REVOKE ALL ON {on} {qualified(name)} FROM {quoted}, and grant it {again} again if it reads history"
         what = f"{role} may write {name.display} ({', '.join(privileges)})"
         yield Problem("audit-table-writable", table, what, fix)
 

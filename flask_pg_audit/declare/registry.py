@@ -22,17 +22,20 @@ from .tables import (
     IS_AUDIT_TABLE,
     IS_AUDITED,
     IS_TRANSACTION_TABLE,
+    IS_VIEW_TABLE,
     SEQUENCE_NAME,
     TARGET_TABLE,
     add_setting_column,
     append_audit_column,
     build_audit_table,
     build_transaction_table,
+    build_view_table,
     reaches_history,
 )
 
 _SETTINGS = "audit.settings"
 _SCHEMA = "audit.schema"
+_VIEWS = "audit.views"
 _UNTYPED = "audit.untyped_columns"
 
 
@@ -123,13 +126,37 @@ def _check_same_setting(known: Column[Any], setting: Column[Any]) -> None:
 
 
 def set_audit_schema(metadata: MetaData, schema: str) -> None:
-    """Put ``audit_transaction``, the sequence and the functions of ``metadata`` into ``schema``."""
+    """Put ``audit_transaction``, ``audit_view``, the sequence and the functions of ``metadata`` into ``schema``."""
     metadata.info[_SCHEMA] = schema
     table = _find_transaction_table(metadata)
     if table is not None and table.schema != schema:
+        views = find_view_table(metadata)
+        if views is not None:
+            metadata.remove(views)
         metadata.remove(table)
         _remove_sequence(metadata)
-        build_transaction_table(metadata, schema)
+        _build_shared_tables(metadata, schema)
+
+
+def declare_view_table(metadata: MetaData) -> None:
+    """Give ``metadata`` the table ``audit_view``, at once or as soon as one of its tables is audited.
+
+    :raises AuditConfigError: there is a table of that name already.
+    """
+    metadata.info[_VIEWS] = True
+    if _find_transaction_table(metadata) is not None and find_view_table(metadata) is None:
+        build_view_table(metadata, audit_schema(metadata))
+
+
+def find_view_table(metadata: MetaData) -> Table | None:
+    """The table ``audit_view`` of ``metadata``, where who reads the log is recorded; ``None`` where that is off."""
+    return next((t for t in metadata.tables.values() if IS_VIEW_TABLE in t.info), None)
+
+
+def _build_shared_tables(metadata: MetaData, schema: str | None) -> None:
+    build_transaction_table(metadata, schema)
+    if metadata.info.get(_VIEWS):
+        build_view_table(metadata, schema)
 
 
 def _remove_sequence(metadata: MetaData) -> None:
@@ -217,7 +244,7 @@ def _audit_if_declared(table: Table) -> None:
     own = {setting.name: setting for setting in options.session_settings}
     audit_table = build_audit_table(table, options, list({**app_wide, **own}.values()))
     if _find_transaction_table(metadata) is None:
-        build_transaction_table(metadata, audit_schema(metadata))
+        _build_shared_tables(metadata, audit_schema(metadata))
     for column in table.columns:
         _await_type(column, audit_table)
 

@@ -1,4 +1,4 @@
-"""Building audit tables, ``audit_transaction`` and the shared sequence into a ``MetaData``."""
+"""Building audit tables, ``audit_transaction``, ``audit_view`` and the shared sequence into a ``MetaData``."""
 
 from __future__ import annotations
 
@@ -33,9 +33,11 @@ IS_AUDITED = "audit.is_audited"
 IS_AUDIT_TABLE = "audit.is_audit_table"
 TARGET_TABLE = "audit.target_table"
 IS_TRANSACTION_TABLE = "audit.is_transaction_table"
+IS_VIEW_TABLE = "audit.is_view_table"
 
 SEQUENCE_NAME = "audit_id_seq"
 TRANSACTION_TABLE_NAME = "audit_transaction"
+VIEW_TABLE_NAME = "audit_view"
 
 #: Characters of a text that an index on it has.
 INDEXED_LENGTH = 100
@@ -143,9 +145,7 @@ def build_transaction_table(metadata: MetaData, schema: str | None) -> Table:
 
     :raises AuditConfigError: there is a table of that name already.
     """
-    fullname = f"{schema}.{TRANSACTION_TABLE_NAME}" if schema else TRANSACTION_TABLE_NAME
-    if fullname in metadata.tables:
-        raise AuditConfigError(f'the table name "{fullname}" is needed by flask_pg_audit and already taken')
+    _check_own_name_is_free(metadata, TRANSACTION_TABLE_NAME, schema, "set another AUDIT_SCHEMA, or rename that table")
     Sequence(SEQUENCE_NAME, schema=schema or BLANK_SCHEMA, metadata=metadata, data_type=BigInteger)
     table = Table(
         TRANSACTION_TABLE_NAME,
@@ -172,6 +172,44 @@ def build_transaction_table(metadata: MetaData, schema: str | None) -> Table:
     ):
         Index(f"ix_{TRANSACTION_TABLE_NAME}_{name}", value, table.c.id)
     return table
+
+
+def build_view_table(metadata: MetaData, schema: str | None) -> Table:
+    """Create ``audit_view``, in which the Flask layer records who read the log, in ``schema``.
+
+    No trigger writes it and it is no audit table: nothing in it is a change.
+
+    :raises AuditConfigError: there is a table of that name already.
+    """
+    _check_own_name_is_free(
+        metadata, VIEW_TABLE_NAME, schema, "set AUDIT_LOG_VIEWS = False or another AUDIT_SCHEMA, or rename that table"
+    )
+    table = Table(
+        VIEW_TABLE_NAME,
+        metadata,
+        Column("id", BigInteger, Identity(), primary_key=True),
+        Column("viewed_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+        Column("username", Text),
+        Column("actor_id", Text),
+        Column("remote_addr", Text),  # no INET: behind a proxy it is what somebody says
+        Column("request_id", Text),
+        Column("action", Text, nullable=False, comment="view, search, export or revert"),
+        Column("page", Text, nullable=False, comment="endpoint"),
+        Column("query", JSONB, nullable=False, comment="what was asked for"),
+        Column("row_count", BigInteger),
+        schema=schema or BLANK_SCHEMA,
+        info={IS_VIEW_TABLE: True},
+        comment="Who read the audit log (flask_pg_audit)",
+    )
+    # A time out of a long log, and retention; the page goes by the primary key.
+    Index(f"ix_{VIEW_TABLE_NAME}_viewed_at", table.c.viewed_at, table.c.id)
+    return table
+
+
+def _check_own_name_is_free(metadata: MetaData, name: str, schema: str | None, fix: str) -> None:
+    fullname = f"{schema}.{name}" if schema else name
+    if fullname in metadata.tables:
+        raise AuditConfigError(f'the table name "{fullname}" is needed by flask_pg_audit and already taken; {fix}')
 
 
 def indexed_part(value: ColumnElement[Any]) -> ColumnElement[str]:

@@ -61,20 +61,7 @@ class Changes:
 
         Found through the index on the key, one row for each change.
         """
-        earlier = self.recorded.history("earlier")
-        same_key = [earlier.c[name] == self.new.c[name] for name in self.recorded.key_names]
-        return (
-            sa.select(earlier)
-            .where(
-                sa.literal(bool(same_key)),
-                self.new.c.audit_operation.in_(("U", "S")),
-                *same_key,
-                earlier.c.audit_id < self.new.c.audit_id,
-            )
-            .order_by(earlier.c.audit_id.desc())
-            .limit(1)
-            .lateral("old")
-        )
+        return previous_images(self.recorded, self.new, "old")
 
     @cached_property
     def transaction(self) -> FromClause:
@@ -91,9 +78,12 @@ class Changes:
     @property
     def username(self) -> ColumnElement[Any]:
         """Who: as the audit table records it where it does, else as the transaction does."""
-        names = [setting.column_name for setting in self.recorded.audited.settings if setting.name == "username"]
-        own = [sa.cast(self.new.c[name], Text) for name in names]
-        return sa.func.coalesce(*own, self.transaction.c.username)
+        return sa.func.coalesce(self.own_username, self.transaction.c.username)
+
+    @property
+    def own_username(self) -> ColumnElement[Any]:
+        """Who, as the audit table records it; null where it does not."""
+        return own_username(self.recorded, self.new)
 
     def select(self) -> Select[Any]:
         """All changes of the table, in no order: what :meth:`read` needs, to be refined by columns of the three."""
@@ -180,6 +170,31 @@ class Changes:
 
 def _is_absent(column: RecordedColumn, value: object, audit_id: int) -> bool:
     return value is None and is_absent(column.absences, audit_id)
+
+
+def previous_images(recorded: RecordedTable, new: FromClause, name: str) -> FromClause:
+    """What :attr:`Changes.old` is, for another alias of the audit table."""
+    earlier, names = recorded.history("earlier"), recorded.key_names
+    # A key that is newer than the audit table is in none of its images.
+    same_key = [earlier.c[column] == new.c[column] for column in names if column in earlier.c]
+    return (
+        sa.select(earlier)
+        .where(
+            sa.literal(bool(names) and len(same_key) == len(names)),
+            new.c.audit_operation.in_(("U", "S")),
+            *same_key,
+            earlier.c.audit_id < new.c.audit_id,
+        )
+        .order_by(earlier.c.audit_id.desc())
+        .limit(1)
+        .lateral(name)
+    )
+
+
+def own_username(recorded: RecordedTable, new: FromClause) -> ColumnElement[Any]:
+    """The audit table's own record of who, null if it has none; never a column of the table's that is called alike."""
+    names = [setting.column_name for setting in recorded.audited.settings if setting.name == "username"]
+    return sa.cast(new.c[names[0]] if names else sa.null(), Text)
 
 
 def changes_of(entity: object) -> Changes:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,28 +19,19 @@ from ..declare.columns import OPERATION_LABELS
 from .changes import Changes
 from .context import MAX_CONTEXT_LENGTH, parse_context
 from .equality import differ, is_binary
+from .far_differences import MAX_FAR, read_far_differences
 from .position import Position
 from .recorded import RecordedColumn, RecordedTable
+from .text_diff import Segment, word_diff
+from .value import Value, kind_of_type
+
+__all__ = ["Excerpt", "Field", "Value", "read_excerpts", "select_excerpts"]
+
+#: Bytes of which the SHA-256 is computed.
+MAX_DIGESTED = 64 * 2**20
 
 #: Characters of who and which program; the client chooses how many there are.
 MAX_NAME_LENGTH = 200
-
-
-@dataclass(frozen=True)
-class Value:
-    """One column's value as PostgreSQL writes it, at most so many characters of it.
-
-    :ivar text: ``None`` for NULL.
-    :ivar length: of the whole value, in characters; ``None`` for NULL.
-    """
-
-    text: str | None
-    length: int | None
-
-    @property
-    def is_cut(self) -> bool:
-        """Whether there is more of it."""
-        return self.text is not None and self.length is not None and self.length > len(self.text)
 
 
 @dataclass(frozen=True)
@@ -49,6 +41,8 @@ class Field:
     :ivar value: what was stored: after the change, before it for a delete; ``None`` when the column was not recorded.
     :ivar old: the value before an update or in the snapshot before; ``None`` when that is not known or there was none.
     :ivar changed: an update changed it.
+    :ivar nearby: the old value and the new one where they first differ, for values that are the same as far as they
+        were read.
     """
 
     name: str
@@ -56,6 +50,24 @@ class Field:
     old: Value | None
     changed: bool
     is_key: bool
+    nearby: tuple[Value, Value] | None = None
+
+    @cached_property
+    def words(self) -> tuple[Segment, ...]:
+        """The way from the old value to the new one, as far as they were read, word by word."""
+        old, new = self.nearby or (self.old, self.value)
+        return word_diff((old and old.text) or "", (new and new.text) or "")
+
+    @property
+    def differs_further(self) -> bool:
+        """The values differ, but not as far as they were read."""
+        old, new = self.old, self.value
+        if not self.changed or old is None or new is None or new.kind == "bytes":
+            return False
+        if old.text is None or new.text is None:
+            return False
+        length = min(len(old.text), len(new.text))
+        return (old.is_cut or new.is_cut) and old.text[:length] == new.text[:length]
 
 
 @dataclass(frozen=True)
@@ -102,33 +114,70 @@ def read_excerpts(
     places: Sequence[tuple[str, Position]],
     max_length: int = 200,
     max_changed_length: int | None = None,
+    *,
+    depth: int = 200_000,
+    only: str | None = None,
+    digests: bool = False,
 ) -> list[Excerpt]:
     """Read the changes at ``places``, pairs of table key and position, in the order given.
 
     One query per table, by primary key. Values are cut to ``max_length`` characters on the server, so that a huge one
-    never leaves it; those that an update changed to ``max_changed_length``, so that they can be compared. A place that
-    is not there any more is left out.
+    never leaves it; those that an update changed to ``max_changed_length``, so that they can be compared. Where these
+    first differ further inside, they are read around there. A place that is not there any more is left out.
+
+    :param depth: how many characters of a long value are searched for the first difference.
+    :param only: the one column to be read, besides the key.
+    :param digests: read the SHA-256 of bytes too, of up to 64 MB.
     """
     by_table: dict[str, list[Position]] = defaultdict(list)
     for key, position in places:
         by_table[key].append(position)
-    lengths = _Lengths(max_length, max_changed_length or max_length)
+    lengths = _Lengths(max_length, max_changed_length or max_length, digests)
     found: dict[tuple[str, Position], Excerpt] = {}
     for table in tables:
         positions = by_table.get(table.table.key)
         if positions:
-            for row in connection.execute(select_excerpts(table, positions, lengths)):
-                change = _build_excerpt(table, row)
+            shown = table if only is None else table.only(only)
+            for row in connection.execute(select_excerpts(shown, positions, lengths)):
+                change = _build_excerpt(shown, row)
                 found[table.table.key, change.position] = change
-    return [found[place] for place in places if place in found]
+    changes = [found[place] for place in places if place in found]
+    return _look_further(connection, tables, changes, depth)
+
+
+def _look_further(
+    connection: Connection, tables: Sequence[RecordedTable], changes: list[Excerpt], depth: int
+) -> list[Excerpt]:
+    """Where values are the same as far as they were read, those that were asked for are read again, further inside."""
+    left = MAX_FAR
+    looked = []
+    for change in changes:
+        names = [field.name for field in change.fields if field.differs_further][:left]
+        if names:
+            left -= len(names)
+            table = next(table for table in tables if table.table.key == change.table_key)
+            far = read_far_differences(connection, table, change.position, names, depth)
+            fields = (_add_nearby(field, *far[field.name]) if field.name in far else field for field in change.fields)
+            change = replace(change, fields=tuple(fields))
+        looked.append(change)
+    return looked
+
+
+def _add_nearby(field: Field, start: int, old: str, new: str) -> Field:
+    if field.old is None or field.value is None:
+        return field
+    return replace(
+        field, nearby=(replace(field.old, text=old, start=start), replace(field.value, text=new, start=start))
+    )
 
 
 @dataclass(frozen=True)
 class _Lengths:
-    """How many characters of a value are read."""
+    """How many characters of a value are read, and whether the SHA-256 of bytes is."""
 
     unchanged: int
     changed: int
+    digests: bool = False
 
 
 def select_excerpts(table: RecordedTable, positions: Sequence[Position], lengths: _Lengths) -> Select[Any]:
@@ -152,6 +201,8 @@ def select_excerpts(table: RecordedTable, positions: Sequence[Position], lengths
             sa.func.coalesce(changes.old.c.audit_operation != "D", sa.false()).label("has_old"),
             *_texts(new, "new", differences, lengths),
             *_texts(changes.old, "old", differences, lengths),
+            _digests(new, "new", differences, lengths),
+            _digests(changes.old, "old", differences, lengths),
             _array(list(differences.values()), Boolean()).label("changed"),
         )
         .select_from(changes.joined)
@@ -172,6 +223,19 @@ def _texts(
         _array(heads, Text()).label(f"{label}_texts"),
         _array([_length(images.c[name]) for name in differences], BigInteger()).label(f"{label}_lengths"),
     )
+
+
+def _digests(images: FromClause, label: str, names: Iterable[str], lengths: _Lengths) -> ColumnElement[Any]:
+    values = [images.c[name] for name in names if lengths.digests]
+    return _array([_digest(value) for value in values], Text()).label(f"{label}_digests")
+
+
+def _digest(value: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Bounded, since it takes the server a second for some hundred megabytes."""
+    if not is_binary(value):
+        return sa.null()
+    digest = sa.func.encode(sa.func.sha256(value), "hex")
+    return sa.case((sa.func.octet_length(value) <= MAX_DIGESTED, digest))
 
 
 def _head(value: ColumnElement[Any], difference: ColumnElement[bool], lengths: _Lengths) -> ColumnElement[Any]:
@@ -224,12 +288,17 @@ def _build_fields(table: RecordedTable, row: Row[Any], has_old: bool) -> Iterato
     if row.audit_operation == "T":
         return
     for index, column in enumerate(table.columns):
-        value = _build_value(column, row.new_texts[index], row.new_lengths[index], row.audit_id)
-        old = _build_value(column, row.old_texts[index], row.old_lengths[index], row.old_id) if has_old else None
+        value = _build_value(column, row, "new", index, row.audit_id)
+        old = _build_value(column, row, "old", index, row.old_id) if has_old else None
         if value is not None or old is not None:
             changed = has_old and row.changed[index]
             yield Field(column.name, value, old, changed, is_key=column.name in table.key_names)
 
 
-def _build_value(column: RecordedColumn, text: str | None, length: int | None, audit_id: int) -> Value | None:
-    return None if text is None and is_absent(column.absences, audit_id) else Value(text, length)
+def _build_value(column: RecordedColumn, row: Row[Any], label: str, index: int, audit_id: int) -> Value | None:
+    texts, lengths, digests = (row._mapping[f"{label}_{part}"] for part in ("texts", "lengths", "digests"))
+    if texts[index] is None and is_absent(column.absences, audit_id):
+        return None
+    return Value(
+        texts[index], lengths[index], kind=kind_of_type(column.type), digest=digests[index] if digests else None
+    )

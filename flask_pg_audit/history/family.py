@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Column, ColumnElement, FromClause, Select, Table
-from sqlalchemy.orm import Mapper
+from sqlalchemy.orm import Mapper, RelationshipProperty
 
 from ..errors import AuditConfigError
 from .changes import Changes
@@ -21,6 +21,9 @@ from .timeline import order_places, record_places, select_places
 
 #: Pairs of columns: of the table that a relationship leads from, and of that which it leads to.
 _Pairs = list[tuple[ColumnElement[Any], ColumnElement[Any]]]
+
+#: How the history of a table is found.
+_Find = Callable[[Table], RecordedTable]
 
 
 @dataclass(frozen=True)
@@ -72,14 +75,44 @@ def family(
 
     .. versionadded:: 0.1
     """
-    mapper = _mapper_of(entity)
-    recorded = recorded_table(entity)
     values = key_of(find_audited(entity), entity if key is None else key)
-    members = _Members(_images(recorded, ChangeFilter(key=values)), values)
-    parts = [record_places(recorded, values).subquery().select()]
-    for path in sorted(set(relationships)):
-        parts.append(_places_of_children(mapper, members, path))
-    return order_places(sa.union(*parts), before, after, limit)
+    found = family_places(_mapper_of(entity), recorded_table(entity), values, relationships, recorded_table)
+    return order_places(found, before, after, limit)
+
+
+def family_places(
+    mapper: Mapper[Any], recorded: RecordedTable, key: Mapping[str, Any], paths: Collection[str], find: _Find
+) -> tuple[Select[Any], ...]:
+    """The changes of a record and of what ``paths`` lead to, in no order and some of them several times.
+
+    :param find: gives the history of a table.
+    :raises AuditConfigError: there is no such relationship; and what ``find`` raises.
+    """
+    members = _Members(_images(recorded, ChangeFilter(key=key)), key)
+    children = (_places_of_children(mapper, members, path, find) for path in sorted(set(paths)))
+    return *record_places(recorded, key), *children
+
+
+def followable(mapper: Mapper[Any], recorded: RecordedTable, tables: Sequence[RecordedTable]) -> tuple[str, ...]:
+    """The relationships whose changes can be shown to who sees no more than ``tables``.
+
+    Not those that are joined by a column that is not among theirs: what belongs to a record would tell its value.
+    """
+    return tuple(name for name, one in mapper.relationships.items() if _is_followable(one, recorded, tables))
+
+
+def _is_followable(
+    relationship: RelationshipProperty[Any], recorded: RecordedTable, tables: Sequence[RecordedTable]
+) -> bool:
+    pairs, target = _lead(relationship)
+    children = next((table for table in tables if table.table is target), None)
+    if children is None:
+        return False
+    ends = [(column, table) for pair in pairs for column, table in zip(pair, (recorded, children), strict=True)]
+    return all(
+        isinstance(column, Column) and column.table is table.table and column.name in table.column_names
+        for column, table in ends
+    )
 
 
 def _mapper_of(entity: object) -> Mapper[Any]:
@@ -95,27 +128,31 @@ def _images(recorded: RecordedTable, where: ChangeFilter) -> FromClause:
     return images.subquery("members")
 
 
-def _places_of_children(mapper: Mapper[Any], members: _Members, path: str) -> Select[Any]:
+def _places_of_children(mapper: Mapper[Any], members: _Members, path: str, find: _Find) -> Select[Any]:
     """Follow one path; only the changes at its end are wanted."""
     name, _, rest = path.partition(".")
     relationship = mapper.relationships.get(name)
     if relationship is None:
         known = ", ".join(mapper.relationships.keys()) or "none"
         raise AuditConfigError(f"{mapper.class_.__name__} has no relationship {name!r}; there are: {known}")
-    if relationship.secondary is None:
-        pairs, table = list(relationship.local_remote_pairs), relationship.mapper.local_table
-    else:
-        pairs, table = list(relationship.synchronize_pairs), relationship.secondary
-        if rest:
-            raise AuditConfigError(f"{path!r} goes on behind the many-to-many relationship {name!r}, which ends a path")
+    if rest and relationship.secondary is not None:
+        raise AuditConfigError(f"{path!r} goes on behind the many-to-many relationship {name!r}, which ends a path")
+    pairs, table = _lead(relationship)
     if not isinstance(table, Table):
         raise AuditConfigError(f"{name!r} of {mapper.class_.__name__} does not lead to a table")
-    children = recorded_table(table)
+    children = find(table)
     if rest:
         images = children.history("images")
         further = sa.select(images).where(members.own(images, pairs)).subquery("members")
-        return _places_of_children(relationship.mapper, _Members(further), rest)
+        return _places_of_children(relationship.mapper, _Members(further), rest, find)
     return sa.union(*_belonging(children, members, pairs)).subquery().select()
+
+
+def _lead(relationship: RelationshipProperty[Any]) -> tuple[_Pairs, FromClause]:
+    """How what belongs to a record is found, and where: of many-to-many relationships the association table."""
+    if relationship.secondary is None:
+        return list(relationship.local_remote_pairs or ()), relationship.mapper.local_table
+    return list(relationship.synchronize_pairs), relationship.secondary
 
 
 def _belonging(children: RecordedTable, members: _Members, pairs: _Pairs) -> Iterator[Select[Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import datetime
+import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -14,12 +15,21 @@ from sqlalchemy import Table
 from ..declare.registry import AuditedTable
 from ..errors import AuditConfigError
 
+#: What PostgreSQL writes at the end of a time, and Python reads from 3.11 on only.
+_FRACTION, _WHOLE_HOURS = re.compile(r"\.(\d{1,6})"), re.compile(r"(:\d\d(?:\.\d+)?[+-]\d\d)$")
+
+
+def _parse_datetime(text: str) -> datetime.datetime:
+    padded = _FRACTION.sub(lambda match: f".{match[1]:0<6}", text)
+    return datetime.datetime.fromisoformat(_WHOLE_HOURS.sub(r"\1:00", padded))
+
+
 #: From text to a value of the column's Python type; other types keep the text.
 _PARSERS: Mapping[type, Callable[[str], Any]] = {
     int: int,
     uuid.UUID: uuid.UUID,
     datetime.date: datetime.date.fromisoformat,
-    datetime.datetime: datetime.datetime.fromisoformat,
+    datetime.datetime: _parse_datetime,
 }
 
 
@@ -65,7 +75,10 @@ def parse_key(audited: AuditedTable, text: str) -> dict[str, Any]:
 
     :raises AuditConfigError: it has another number of values, or one that is none of the column's type.
     """
-    values = next(csv.reader([text]), [])
+    try:
+        values = next(csv.reader([text]), [])
+    except csv.Error as error:
+        raise AuditConfigError(f"{text!r} is no list of values: {error}") from error
     key = key_of(audited, values)
     return {name: _parse(audited.table, name, value) for name, value in key.items()}
 

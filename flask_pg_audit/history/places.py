@@ -28,6 +28,8 @@ def places(
 ) -> Select[Any]:
     """As :func:`.feed.feed`, for tables that were read from the catalog."""
     chosen = where.chosen(tuple(tables))
+    if not chosen:
+        return _nowhere()
     span = where.span(chosen[0].table.metadata)
     search = _Search(tuple(map(Changes, chosen)), where, span, Slice(before, after, limit))
     return search.all_places() if where.since is None else search.places_since()
@@ -66,7 +68,8 @@ class _Search:
         Table by table, somebody who changes much would be looked for in the whole history of each table that he never
         changes.
         """
-        transaction = transaction_table(self.span.metadata).alias("transaction")
+        # Another name than that which parts of the filter may join within.
+        transaction = transaction_table(self.span.metadata).alias("wanted")
         changed = sa.union_all(*(self._changed_by(transaction, changes) for changes in self.changes)).lateral("changed")
         query = sa.select(changed).select_from(transaction.join(changed, sa.true()))
         query = query.where(
@@ -78,9 +81,8 @@ class _Search:
 
     def _changed_by(self, transaction: FromClause, changes: Changes) -> Select[Any]:
         new = changes.new.c
-        query = _select_places(changes).where(
+        query = self.where.within_transaction(_select_places(changes), changes).where(
             new.audit_transaction_id == transaction.c.id,
-            *self.where.of_change(changes, in_order=True),
             *self.slice.inside(new.audit_transaction_id, new.audit_id),
         )
         return self.slice.cut(query, new.audit_id).correlate(transaction)
@@ -110,6 +112,12 @@ class _Search:
     def _begun_earlier(self, changes: Changes) -> Select[Any]:
         earlier = self.span.began_earlier(changes.new.c.audit_transaction_id)
         return self._matching(changes, in_order=False).where(earlier)
+
+
+def _nowhere() -> Select[Any]:
+    names = ("table_key", "audit_transaction_id", "audit_id")
+    columns = zip((Text(), BigInteger(), BigInteger()), names, strict=True)
+    return sa.select(*(sa.null().cast(type_).label(name) for type_, name in columns)).where(sa.false())
 
 
 def _select_places(changes: Changes) -> Select[Any]:

@@ -18,7 +18,7 @@ from sqlalchemy.types import NullType, TypeEngine
 from ..declare.absence import Absence, parse_absences
 from ..declare.columns import build_own_columns
 from ..declare.registry import AuditedTable, audited_tables, transaction_table
-from ..errors import AuditConfigError
+from ..errors import AuditConfigError, AuditInstallError
 from .entity import find_audited
 
 _PREFIX = "audit_"
@@ -46,11 +46,13 @@ class RecordedTable:
 
     :ivar columns: the table's own in its order, then those that it lost.
     :ivar scope: narrows every query of the history to what somebody may see; gets a select of it, and the table.
+    :ivar hidden: columns that may be selected by, as the scope and the pairing of images do, and never shown.
     """
 
     audited: AuditedTable
     columns: tuple[RecordedColumn, ...]
     scope: Scope | None = None
+    hidden: tuple[RecordedColumn, ...] = ()
 
     @property
     def table(self) -> Table:
@@ -77,6 +79,13 @@ class RecordedTable:
             f'the history of "{self.table.fullname}" has no column {name!r}; it has {", ".join(self.column_names)}'
         )
 
+    def only(self, name: str) -> RecordedTable:
+        """With one of its columns, and those of the key; the others are hidden."""
+        wanted = {name, *self.key_names}
+        shown = tuple(column for column in self.columns if column.name in wanted)
+        others = (column for column in self.columns if column.name not in wanted)
+        return replace(self, columns=shown, hidden=(*self.hidden, *others))
+
     def history(self, name: str) -> FromClause:
         """The audit table as something to select from, called ``name``; its columns are those that are known of.
 
@@ -90,7 +99,7 @@ class RecordedTable:
         audit_table = self.audited.audit_table
         settings = (sa.column(setting.column_name, setting.type) for setting in self.audited.settings)
         own = (sa.column(column.name, column.type) for column in build_own_columns())
-        images = (sa.column(column.name, column.type) for column in self.columns)
+        images = (sa.column(column.name, column.type) for column in (*self.columns, *self.hidden))
         return sa.table(audit_table.name, *own, *settings, *images, schema=audit_table.schema)
 
 
@@ -113,9 +122,16 @@ def read_recorded_tables(connection: Connection, metadata: MetaData) -> tuple[Re
     A declared column that the audit table lacks is left out: no change was recorded with it yet.
 
     :raises AuditConfigError: no table is audited.
+    :raises AuditInstallError: the database has no audit table for one of them.
     """
     declared = recorded_tables(metadata)
     comments = _read_comments(connection, declared)
+    for index, table in enumerate(declared):
+        if index not in comments:
+            raise AuditInstallError(
+                f'the database has no audit table "{table.audited.audit_table.fullname}" for '
+                f'"{table.table.fullname}"; run: flask audit install'
+            )
     return tuple(_as_installed(table, comments[index]) for index, table in enumerate(declared))
 
 

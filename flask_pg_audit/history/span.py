@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import BigInteger, ColumnElement, MetaData
+from sqlalchemy import BigInteger, ColumnElement, DateTime, Interval, MetaData
 
 from ..declare.registry import transaction_table
 
@@ -32,24 +32,30 @@ class Span:
     def not_later(self, transaction_id: ColumnElement[Any]) -> Iterator[ColumnElement[bool]]:
         """What all changes of the time meet."""
         if self.until is not None:
-            yield transaction_id < _first_begun(self.metadata, self.until + CLOCK_SKEW)
+            # Added by PostgreSQL: Python's last day has no next minute.
+            latest = sa.literal(self.until, DateTime(timezone=True)) + sa.literal(CLOCK_SKEW, Interval)
+            yield transaction_id < _first_begun(self.metadata, latest)
 
     def begun_in_it(self, transaction_id: ColumnElement[Any]) -> Iterator[ColumnElement[bool]]:
         """What the changes of the time meet, but for those of transactions that :meth:`began_earlier`."""
         yield from self.not_later(transaction_id)
         if self.since is not None:
-            yield transaction_id >= _first_begun(self.metadata, self.since)
+            yield transaction_id >= self._first
 
     def began_earlier(self, transaction_id: ColumnElement[Any]) -> ColumnElement[bool]:
         """The opposite."""
         if self.since is None:
             return sa.false()
         # The sum keeps PostgreSQL from reading half of an index for a condition that leaves out little.
-        earlier: ColumnElement[bool] = transaction_id + 0 < _first_begun(self.metadata, self.since)
+        earlier: ColumnElement[bool] = transaction_id + 0 < self._first
         return earlier
 
+    @property
+    def _first(self) -> ColumnElement[Any]:
+        return _first_begun(self.metadata, sa.literal(self.since, DateTime(timezone=True)))
 
-def _first_begun(metadata: MetaData, after: datetime.datetime) -> ColumnElement[Any]:
+
+def _first_begun(metadata: MetaData, after: ColumnElement[Any]) -> ColumnElement[Any]:
     """The id of the first transaction that made its first change later; greater than all when there is none."""
     later = transaction_table(metadata).alias("later")
     first = (

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import ColumnElement, CompoundSelect, FromClause, MetaData, Select, Text
+from sqlalchemy import ColumnElement, FromClause, MetaData, Select, Text
 
 from .change import Change
 from .changes import Changes, Source, connection_of
@@ -40,34 +40,38 @@ def timeline(
     .. versionadded:: 0.1
     """
     values = key_of(find_audited(entity), entity if key is None else key)
-    recorded = recorded_table(entity)
-    # Ordered and cut itself, the first part is read no further than this: for a union PostgreSQL sorts all of it.
-    own = order_places(_own_places(recorded, values), before, after, limit).subquery().select()
-    return order_places(sa.union_all(own, _truncates(recorded, values)), before, after, limit)
+    return order_places(record_places(recorded_table(entity), values), before, after, limit)
 
 
 def order_places(
-    found: Select[Any] | CompoundSelect[Any], before: Position | None, after: Position | None, limit: int | None
+    parts: Sequence[Select[Any]], before: Position | None, after: Position | None, limit: int | None
 ) -> Select[Any]:
     """A page of places by ``audit_id``: the newest first, or after one of them, the oldest first."""
-    places = found.subquery("timeline")
-    query = sa.select(places)
+    # No part is read further than the page goes: sorted behind the union, all of a record's changes would be.
+    pages = [_page_of(part.subquery(), before, after, limit).subquery().select() for part in parts]
+    merged = sa.union(*pages).subquery("timeline")
+    return sa.select(merged).order_by(_directed(merged, after)).limit(limit)
+
+
+def _page_of(part: FromClause, before: Position | None, after: Position | None, limit: int | None) -> Select[Any]:
+    query = sa.select(part)
     if before is not None:
-        query = query.where(places.c.audit_id < before.audit_id)
+        query = query.where(part.c.audit_id < before.audit_id)
     if after is not None:
-        query = query.where(places.c.audit_id > after.audit_id)
-    direction = places.c.audit_id.asc() if after is not None else places.c.audit_id.desc()
-    return query.order_by(direction).limit(limit)
+        query = query.where(part.c.audit_id > after.audit_id)
+    return query if limit is None else query.order_by(_directed(part, after)).limit(limit)
 
 
-def record_places(recorded: RecordedTable, key: Mapping[str, Any]) -> CompoundSelect[Any]:
-    """The changes under a key, and the truncates that removed it; in no order."""
-    return sa.union_all(_own_places(recorded, key), _truncates(recorded, key))
+def _directed(places: FromClause, after: Position | None) -> ColumnElement[Any]:
+    number = places.c.audit_id
+    return number.asc() if after is not None else number.desc()
 
 
-def _own_places(recorded: RecordedTable, key: Mapping[str, Any]) -> Select[Any]:
+def record_places(recorded: RecordedTable, key: Mapping[str, Any]) -> tuple[Select[Any], ...]:
+    """The changes under a key, and the truncates that removed it; in no order, none in both."""
     changes = Changes(recorded)
-    return ChangeFilter(key=key).apply(select_places(recorded, changes.new), changes)
+    new, has_key = changes.new, ChangeFilter(key=key)
+    return has_key.apply(select_places(recorded, new), changes), _truncates(recorded, key)
 
 
 def select_places(recorded: RecordedTable, images: FromClause, next_: FromClause | None = None) -> Select[Any]:
@@ -96,18 +100,19 @@ def _truncates(recorded: RecordedTable, key: Mapping[str, Any]) -> Select[Any]:
     )
     another = (
         sa.select(sa.literal(1))
-        .where(*_is_truncate(recorded, between))
+        .where(*is_truncate(recorded, between))
         .where(between.c.audit_id > newest.c.audit_id, between.c.audit_id < truncate.c.audit_id)
         .correlate(newest, truncate)
     )
     return (
         select_places(recorded, truncate)
         .join(newest, sa.true())
-        .where(*_is_truncate(recorded, truncate), newest.c.audit_operation != "D", ~another.exists())
+        .where(*is_truncate(recorded, truncate), newest.c.audit_operation != "D", ~another.exists())
     )
 
 
-def _is_truncate(recorded: RecordedTable, images: FromClause) -> Iterator[ColumnElement[bool]]:
+def is_truncate(recorded: RecordedTable, images: FromClause) -> Iterator[ColumnElement[bool]]:
+    """Whether ``images`` are those of truncates: they have no key."""
     yield images.c.audit_operation == "T"
     yield from (images.c[name].is_(None) for name in recorded.key_names)
 

@@ -69,7 +69,8 @@ class _Search:
 
     def _by_transaction(self) -> Select[Any]:
         """One by one: as good as each changed something, see :meth:`.places._Search._by_transaction`."""
-        transaction = transaction_table(self.span.metadata).alias("transaction")
+        # Another name than that which parts of the filter may join within.
+        transaction = transaction_table(self.span.metadata).alias("wanted")
         id_ = transaction.c.id
         made = sa.union_all(*(self._made_by(transaction, changes) for changes in self.changes))
         any_ = made.limit(1).lateral("any_change")
@@ -79,7 +80,8 @@ class _Search:
 
     def _made_by(self, transaction: FromClause, changes: Changes) -> Select[Any]:
         own = changes.new.c.audit_transaction_id == transaction.c.id
-        return sa.select(sa.literal(1)).where(own, *self.where.of_change(changes, in_order=True)).correlate(transaction)
+        made = self.where.within_transaction(sa.select(sa.literal(1)).select_from(changes.new), changes)
+        return made.where(own).correlate(transaction)
 
     def _begun_earlier(self, changes: Changes) -> Select[Any]:
         id_ = changes.new.c.audit_transaction_id

@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import BigInteger, Connection, MetaData, Row, Select, Text
 
+from ..declare.columns import OPERATION_LABELS
 from ..declare.registry import transaction_table
 from .changes import Changes, Source, connection_of
 from .context import MAX_CONTEXT_LENGTH, parse_context
@@ -35,6 +36,11 @@ class Count:
     operation: str
     count: int
     is_capped: bool
+
+    @property
+    def operation_label(self) -> str:
+        """The operation as a word."""
+        return OPERATION_LABELS[self.operation]
 
 
 @dataclass(frozen=True)

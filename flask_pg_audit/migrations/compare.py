@@ -17,6 +17,7 @@ from alembic.operations.ops import (
 )
 from sqlalchemy import MetaData, Table
 
+from ..database import view_table
 from ..database.action import Action, Plan
 from ..database.catalog import read_installed
 from ..database.declared import Declared, build_declared_or_empty
@@ -46,7 +47,7 @@ _INFO_PREFIX = "audit."
 _DRIFT = frozenset({"trigger-disabled", "trigger-replica", "function-callable", "column-type"})
 
 #: What Alembic finds by itself, as audit tables are in the ``MetaData``.
-_FOUND_BY_ALEMBIC = frozenset({"audit-table-missing", "column-missing"})
+_FOUND_BY_ALEMBIC = frozenset({"audit-table-missing", "column-missing", view_table.MISSING, view_table.OUTDATED})
 
 #: What Alembic's own operations may need: before them. Everything else comes after tables and columns were added.
 _NEEDED_FIRST = frozenset({"schema-missing", "type-missing", "sequence-missing", _MOVED})
@@ -109,6 +110,8 @@ class _Comparison:
         declared = _without_filtered(declared, context)
         may_drop = bool(context.opts.get(DROP_HISTORY_OPTION, False))
         histories = declared.audit_tables | {declared.infrastructure.transaction_table}
+        if declared.view_table is not None:
+            histories |= {declared.infrastructure.view_table}
         keeper = HistoryKeeper(schema, histories, (), may_drop)
         dropped = {keeper.name_of(op) for op in upgrade_ops.ops if isinstance(op, DropTableOp)}
         todo = plan(declared, installed, prune={*declared.others, *filter(None, dropped)})

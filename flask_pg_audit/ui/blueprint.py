@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from flask import Blueprint, Response, current_app, make_response, request
+from flask import Blueprint, Response, current_app, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import ProgrammingError, TimeoutError
-from werkzeug.exceptions import BadRequest
+from werkzeug.exceptions import BadRequest, Forbidden, NotFound
 
-from ..errors import sqlstate
-from .access import decide
-from .page import read_page
+from ..errors import AuditConfigError, AuditError, sqlstate
+from . import api, pages
+from .access import NO_ACCESS, Access, decide
+from .export import download
 from .rendering import render_page
 from .state import get_ui_state
+from .viewer import open_viewer
 
 _CLOSED = (
     "The audit log is closed: this application has no access rule. Register one with @audit.access_loader; it "
@@ -36,38 +39,78 @@ _BUSY = (
     "No database connection was free to read the log. Try again, or give the application's pool more connections.",
 )
 
-#: No scripts, nothing from elsewhere, no framing, nothing kept in caches.
+#: Our own scripts and styles, nothing from elsewhere, no framing, nothing kept in caches.
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; "
-        "frame-ancestors 'none'"
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; form-action 'self'; "
+        "connect-src 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
 
+#: Every page: its endpoint, its place below the prefix, and what answers.
+_PAGES: tuple[tuple[str, str, Callable[[], ResponseReturnValue]], ...] = (
+    ("index", "/", pages.show_feed),
+    ("transaction", "/transaction", pages.show_transaction),
+    ("change", "/change", pages.show_change),
+    ("record", "/record", pages.show_record),
+    ("table", "/table", pages.show_table),
+    ("overview", "/overview", pages.show_overview),
+    ("views", "/views", pages.show_views),
+    ("export", "/export", download),
+    ("api_tables", "/api/tables", api.list_tables),
+    ("api_transactions", "/api/transactions", api.list_transactions),
+    ("api_changes", "/api/changes", api.list_changes),
+    ("api_record", "/api/record", api.show_record),
+    ("openapi", "/api/openapi.json", api.show_openapi),
+)
+
 
 def create_blueprint() -> Blueprint:
-    """Build the blueprint ``audit`` with the endpoint ``audit.index``."""
+    """Build the blueprint ``audit`` with the endpoint ``audit.index`` and those of the other pages."""
     blueprint = Blueprint(
         "audit", __name__, template_folder="templates", static_folder="static", static_url_path="/static"
     )
     blueprint.before_request(_check_access)
     blueprint.after_request(_add_security_headers)
-    blueprint.add_url_rule("/", endpoint="index", view_func=_index)
+    for endpoint, rule, view in _PAGES:
+        blueprint.add_url_rule(rule, endpoint=endpoint, view_func=view)
     blueprint.register_error_handler(BadRequest, _bad_request)
+    blueprint.register_error_handler(NotFound, _not_found)
+    blueprint.register_error_handler(Forbidden, lambda error: _message(403, "No access", error.description or ""))
+    blueprint.register_error_handler(AuditError, _unavailable)
+    blueprint.register_error_handler(ProgrammingError, _unreadable)
+    blueprint.register_error_handler(TimeoutError, lambda error: _message(503, *_BUSY))
     return blueprint
 
 
 def _check_access() -> ResponseReturnValue | None:
     """Before every route of the blueprint, static files included."""
+    access = _granted()
+    if not access.read:
+        return _message(403, "No access", "You may not read the audit log.")
+    open_viewer(access)
+    return None
+
+
+def _granted() -> Access:
     rule = current_app.extensions["audit"].callbacks.access_loader
-    if rule is None:
-        _warn_once()
-    if decide(rule).read:
-        return None
-    return _message(403, "No access", "You may not read the audit log.")
+    if rule is not None:
+        return decide(rule)
+    if _is_open_for_debugging():
+        return Access(export=True)
+    _warn_once()
+    return NO_ACCESS
+
+
+def _is_open_for_debugging() -> bool:
+    """A request that a proxy passes on comes from the proxy's machine, whoever sent it."""
+    config = current_app.extensions["audit"].config
+    is_direct = not any(name in request.headers for name in ("X-Forwarded-For", "Forwarded", "X-Real-IP"))
+    is_here = request.remote_addr in ("127.0.0.1", "::1")
+    return bool(config.ui_open_in_debug and current_app.debug and is_here and is_direct)
 
 
 def _warn_once() -> None:
@@ -78,30 +121,32 @@ def _warn_once() -> None:
         current_app.logger.warning(_CLOSED)
 
 
-def _index() -> ResponseReturnValue:
-    try:
-        page = read_page(current_app.extensions["audit"], request.args)
-    except ProgrammingError as error:
-        reason = _UNREADABLE.get(sqlstate(error) or "")
-        if reason is None:
-            raise
-        return _message(503, *reason)
-    except TimeoutError:  # the access rule may hold the pool's last connection
-        return _message(503, *_BUSY)
-    response = make_response(render_page("feed.html", page=page))
-    for rel, url in (("prev", page.newer_url), ("next", page.older_url)):
-        if url is not None:
-            response.headers.add("Link", f'<{url}>; rel="{rel}"')
-    return response
+def _unreadable(error: ProgrammingError) -> ResponseReturnValue:
+    reason = _UNREADABLE.get(sqlstate(error) or "")
+    if reason is None:
+        raise error
+    return _message(503, *reason)
+
+
+def _unavailable(error: AuditError) -> ResponseReturnValue:
+    """Who reads the log could not be recorded, say. A mistake in the application is its developer's to see."""
+    if isinstance(error, AuditConfigError):
+        raise error
+    return _message(503, "Not available", str(error))
 
 
 def _bad_request(error: BadRequest) -> ResponseReturnValue:
     return _message(400, "Bad request", error.description or "")
 
 
+def _not_found(error: NotFound) -> ResponseReturnValue:
+    return _message(404, "Not found", error.description or "")
+
+
 def _message(status: int, title: str, text: str) -> ResponseReturnValue:
     """One sentence, as a page for people and as JSON for clients."""
-    if request.accept_mimetypes.best_match(["text/html", "application/json"]) == "application/json":
+    is_api = "/api/" in request.path
+    if is_api or request.accept_mimetypes.best_match(["text/html", "application/json"]) == "application/json":
         body: Any = {"error": text}
         return body, status
     return render_page("message.html", title=title, text=text), status

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping
 from typing import Any
 
 from flask import current_app, url_for
 from jinja2 import Environment
 
+from .chart import format_amount
+from .differences import show_difference
+from .links import NAVIGATION, change_link, here, link, record_link, table_link
+from .query import term
+from .room import MAX_PAGE, ROOMS, Room
 from .state import get_ui_state
 from .text import visible
+from .values import clip, show_value
+from .viewer import find_viewer
 
 #: A host may have changed any of this for its own templates; ours rely on it, on the escaping above all.
 _EXPECTED: Mapping[str, Any] = {
@@ -26,14 +34,60 @@ _EXPECTED: Mapping[str, Any] = {
 }
 
 
-def render_page(template: str, **values: object) -> str:
+def render_page(template: str, *, room: Room | None = None, **values: object) -> str:
     """Render ``flask_pg_audit/<template>``, the host's own if it has one of that name.
 
     The host's context processors are asked, since a template of its own may need them; but what they give never
     replaces what the page is told, and when one fails, that is logged and the page is shown without them.
+
+    :param room: how much of each value is shown. Without it, as much as leaves the page below 200 KB: it is rendered
+        again with less until it is.
     """
-    page = {"url_for": url_for, **values}
-    return _environment().get_template(f"flask_pg_audit/{template}").render({**_host_values(), **page})
+    page = {**_host_values(), "url_for": url_for, **_frame(), **values}
+    found = _environment().get_template(f"flask_pg_audit/{template}")
+    body = ""
+    for fpa_room in ROOMS if room is None else (room,):
+        body = found.render({**page, "fpa_room": fpa_room})
+        if len(body.encode()) <= MAX_PAGE:
+            break
+    return body
+
+
+def _frame() -> dict[str, Any]:
+    """What every page has around it; a refusal has nothing."""
+    viewer = find_viewer()
+    if viewer is None:
+        return {}
+    config = viewer.state.config
+    return {
+        "viewer": viewer,
+        "link": link,
+        "record_link": record_link,
+        "change_link": change_link,
+        "table_link": table_link,
+        "fpa_base": config.ui_base_template or "flask_pg_audit/base.html",
+        "fpa_is_hosted": config.ui_base_template is not None,
+        "fpa_nav": NAVIGATION,
+        "fpa_binds": list(viewer.state.metadatas),
+        "fpa_here": here,
+        "fpa_term": term,
+        "fpa_local_zone": config.ui_time_zone,
+    }
+
+
+def _time(at: datetime.datetime, form: str = "%Y-%m-%d %H:%M:%S %Z") -> str:
+    """In the viewer's time zone."""
+    viewer = find_viewer()
+    zone = viewer.zone if viewer is not None else datetime.timezone.utc
+    return at.astimezone(zone).strftime(form)
+
+
+def _clock(at: datetime.datetime) -> str:
+    return _time(at, "%H:%M:%S %Z")
+
+
+def _day(at: datetime.datetime) -> str:
+    return _time(at, "%A, %d %B %Y").replace(" 0", " ")
 
 
 def _host_values() -> dict[str, Any]:
@@ -49,6 +103,16 @@ def _environment() -> Environment:
     state = get_ui_state()
     if state.environment is None:
         environment = current_app.jinja_env.overlay(**_EXPECTED)
-        environment.filters = {**environment.filters, "fpa_visible": visible}  # the host's own stay as they are
+        environment.filters = {
+            **environment.filters,
+            "fpa_visible": visible,
+            "fpa_time": _time,
+            "fpa_amount": format_amount,
+            "fpa_clock": _clock,
+            "fpa_day": _day,
+            "fpa_value": show_value,
+            "fpa_difference": show_difference,
+            "fpa_clip": clip,
+        }  # the host's own stay as they are
         state.environment = environment
     return state.environment

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ..errors import AuditConfigError
 
@@ -18,7 +19,13 @@ class AuditConfig:
 
     :ivar url_prefix: where the audit-log pages are mounted.
     :ivar ui: mount them at all.
-    :ivar page_size: changes on one page of the log.
+    :ivar log_views: record who reads the log, in ``audit_view``.
+    :ivar page_size: transactions on one page of the log, and changes on the pages of one transaction or record.
+    :ivar ui_time_zone: the zone in which the log shows times to those who choose "local" instead of UTC.
+    :ivar ui_open_in_debug: without an access rule, open the log to requests from this machine while the app is in
+        debug mode.
+    :ivar ui_base_template: a template of the app that the pages extend; it has the blocks ``title``, ``head`` and
+        ``content``. ``None`` is a page of our own.
     :ivar schema: schema of ``audit_transaction``, the sequence and the functions; ``None`` means the metadata's.
     :ivar require_username: refuse every change for which no username is known.
     :ivar username_attribute: attribute of the user object that names it; ``None`` means the first of ``username``,
@@ -32,7 +39,11 @@ class AuditConfig:
 
     url_prefix: str = "/audit"
     ui: bool = True
-    page_size: int = 50
+    log_views: bool = True
+    page_size: int = 25
+    ui_time_zone: str = "UTC"
+    ui_open_in_debug: bool = False
+    ui_base_template: str | None = None
     schema: str | None = None
     require_username: bool = False
     username_attribute: str | None = None
@@ -54,7 +65,12 @@ class AuditConfig:
 
     def _check(self) -> None:
         _expect("URL_PREFIX", self.url_prefix, _is_prefix(self.url_prefix), 'a path such as "/audit"')
-        _expect("UI", self.ui, isinstance(self.ui, bool), "True or False")
+        for name in ("UI", "UI_OPEN_IN_DEBUG", "LOG_VIEWS"):
+            value = getattr(self, name.lower())
+            _expect(name, value, isinstance(value, bool), "True or False")
+        base = self.ui_base_template
+        _expect("UI_BASE_TEMPLATE", base, _is_name_or_none(base), "the name of a template or None")
+        _expect("UI_TIME_ZONE", self.ui_time_zone, _is_time_zone(self.ui_time_zone), "a time zone such as Europe/Rome")
         page_size = self.page_size
         good_size = isinstance(page_size, int) and not isinstance(page_size, bool) and 1 <= page_size <= 500
         _expect("PAGE_SIZE", page_size, good_size, "a number from 1 to 500")
@@ -86,6 +102,14 @@ def _is_prefix(value: object) -> bool:
 
 def _is_name_or_none(value: object) -> bool:
     return value is None or (isinstance(value, str) and value != "")
+
+
+def _is_time_zone(value: object) -> bool:
+    try:
+        ZoneInfo(str(value))
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return isinstance(value, str)
 
 
 def _check_spelling(config: Mapping[str, Any], names: Mapping[str, str]) -> None:

@@ -19,8 +19,10 @@ from ..ui.blueprint import create_blueprint
 from .commands import audit_cli
 from .config import AuditConfig
 from .history import HistoryMethods
+from .links import LinkMethods
 from .metadata import request_id
 from .resolve import resolve_settings
+from .revert import RevertMethods
 from .state import EXTENSION_KEY, AuditState, Callbacks, get_state
 
 ActorLoader = TypeVar("ActorLoader", bound=Callable[[], object])
@@ -28,7 +30,7 @@ ContextLoader = TypeVar("ContextLoader", bound=Callable[[dict[str, Any]], Mappin
 AccessLoader = TypeVar("AccessLoader", bound=Callable[[], object])
 
 
-class FlaskAudit(HistoryMethods):
+class FlaskAudit(HistoryMethods, LinkMethods, RevertMethods):
     """Auditing for one or several Flask apps.
 
     Create it before the models are imported, or at least before ``db.create_all()``; models that exist already are
@@ -64,6 +66,8 @@ class FlaskAudit(HistoryMethods):
         app.cli.add_command(audit_cli)
         if config.ui:
             app.register_blueprint(create_blueprint(), url_prefix=config.url_prefix)
+        # A template of the app that has its own of that name keeps it.
+        app.jinja_env.globals.setdefault("audit_url_for", self.url_for)
         app.extensions[EXTENSION_KEY] = state
 
     def actor_loader(self, function: ActorLoader) -> ActorLoader:

@@ -10,9 +10,11 @@ from flask import Flask, current_app
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Column, Engine, MetaData, String
 
-from ..declare.registry import add_app_settings, audit_metadata, set_audit_schema
+from ..database.check import Finding
+from ..declare.registry import add_app_settings, audit_metadata, declare_view_table, set_audit_schema
 from ..errors import AuditConfigError
 from .config import AuditConfig
+from .health import Health
 
 EXTENSION_KEY = "audit"
 
@@ -38,6 +40,7 @@ class AuditState:
     db: SQLAlchemy
     config: AuditConfig
     callbacks: Callbacks
+    _health: Health = field(default_factory=Health, repr=False)
     _setting_names: dict[int, frozenset[str]] = field(default_factory=dict, repr=False)
 
     def declare(self) -> None:
@@ -46,6 +49,8 @@ class AuditState:
         for metadata in self.db.metadatas.values():
             if self.config.schema is not None:
                 set_audit_schema(metadata, self.config.schema)
+            if self.config.ui and self.config.log_views:
+                declare_view_table(metadata)
             add_app_settings(metadata, [username])
             audit_metadata(metadata)
 
@@ -62,6 +67,20 @@ class AuditState:
             for other, metadata in self.metadatas.items()
             if other != key and _place(self.db.engines[other]) == place
         )
+
+    def check(self, bind: str | None) -> tuple[Finding, ...]:
+        """What ``flask audit check`` finds in a database, as of the last minute."""
+        return self._health.check(bind, self.metadatas[bind], self.db.engines[bind], self.beside(bind))
+
+    def who(self) -> tuple[str | None, str | None, str | None]:
+        """Name and id of who is acting now, and the id of the running request.
+
+        :raises AuditContextError: the user cannot be worked out.
+        """
+        from .resolve import find_actor  # which needs this module for its types
+
+        actor, request_id = find_actor(self)
+        return actor.username, actor.id, request_id
 
     @property
     def setting_names(self) -> frozenset[str]:

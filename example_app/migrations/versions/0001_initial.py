@@ -2,7 +2,7 @@
 
 Revision ID: 0001
 Revises:
-Create Date: 2026-11-25 13:41:21.673703
+Create Date: 2026-11-25 14:00:15.724309
 
 """
 
@@ -63,6 +63,22 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_transaction")),
         comment="One row per database transaction that changed audited tables (flask_pg_audit)",
+        if_not_exists=True,
+    )
+    op.create_table(
+        "audit_view",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("viewed_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("username", sa.Text(), nullable=True),
+        sa.Column("actor_id", sa.Text(), nullable=True),
+        sa.Column("remote_addr", sa.Text(), nullable=True),
+        sa.Column("request_id", sa.Text(), nullable=True),
+        sa.Column("action", sa.Text(), nullable=False, comment="view, search, export or revert"),
+        sa.Column("page", sa.Text(), nullable=False, comment="endpoint"),
+        sa.Column("query", postgresql.JSONB(astext_type=sa.Text()), nullable=False, comment="what was asked for"),
+        sa.Column("row_count", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_view")),
+        comment="Who read the audit log (flask_pg_audit)",
         if_not_exists=True,
     )
     op.create_table(
@@ -299,6 +315,9 @@ def upgrade() -> None:
             unique=False,
             if_not_exists=True,
         )
+
+    with op.batch_alter_table("audit_view", schema=None) as batch_op:
+        batch_op.create_index("ix_audit_view_viewed_at", ["viewed_at", "id"], unique=False, if_not_exists=True)
 
     with op.batch_alter_table("customer_audit", schema=None) as batch_op:
         batch_op.create_index("ix_customer_audit_key", ["id", "audit_id"], unique=False, if_not_exists=True)
@@ -1570,6 +1589,9 @@ def downgrade() -> None:
         pass  # the index ix_customer_audit_time: stays
         pass  # the index ix_customer_audit_key: stays
 
+    with op.batch_alter_table("audit_view", schema=None) as batch_op:
+        pass  # the index ix_audit_view_viewed_at: stays
+
     with op.batch_alter_table("audit_transaction", schema=None) as batch_op:
         pass  # the index ix_audit_transaction_username: stays
         pass  # the index ix_audit_transaction_request_id: stays
@@ -1597,5 +1619,6 @@ def downgrade() -> None:
     op.drop_table("tag")
     op.drop_table("product")
     op.drop_table("customer")
+    pass  # audit_view and its history: stays
     pass  # audit_transaction and its history: stays
     # ### end Alembic commands ###

@@ -1,0 +1,156 @@
+"""The same queries for programs: ``/api/…``, JSON, described by ``/api/openapi.json``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from flask import Response, jsonify, request
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import BadRequest, NotFound
+
+from ..errors import AuditConfigError
+from ..history.export import ExportRow, rows_at
+from ..history.export_formats import render_object
+from ..history.feed import places, read_places
+from ..history.filter import ChangeFilter
+from ..history.key import parse_key
+from ..history.position import Position
+from ..history.timeline import order_places, record_places
+from ..history.transactions import Transaction, read_page
+from .arguments import read_id, read_position
+from .openapi import build_openapi
+from .searching import read_query
+from .viewer import Reading, get_viewer
+from .views import log_view
+
+MAX_LIMIT, DEFAULT_LIMIT = 500, 50
+
+_Places = list[tuple[str, Position]]
+
+
+def list_tables() -> ResponseReturnValue:
+    """The tables whose history may be seen, and their columns."""
+    viewer = get_viewer()
+    with viewer.read() as reading:
+        tables = [
+            {"table": table.table.key, "key": list(table.key_names), "columns": list(table.column_names)}
+            for table in reading.tables
+        ]
+    log_view(viewer, "view", len(tables))
+    return jsonify({"tables": tables})
+
+
+def list_transactions() -> ResponseReturnValue:
+    """The newest transactions that a search finds, with how many changes each made."""
+    viewer, limit = get_viewer(), _limit()
+    before, after = read_id("before"), read_id("after")
+    _refuse_both(before, after)
+    with viewer.read() as reading:
+        page = read_page(reading.connection, reading.tables, _where(reading), before, after, limit)
+    log_view(viewer, "search", len(page.transactions))
+    return jsonify(
+        {
+            "transactions": [_transaction(transaction) for transaction in page.transactions],
+            "newer": None if page.newer is None else str(page.newer),
+            "older": None if page.older is None else str(page.older),
+        }
+    )
+
+
+def list_changes() -> ResponseReturnValue:
+    """The newest changes that a search finds, with their values in full."""
+    viewer, limit = get_viewer(), _limit()
+    before, after = read_position("before"), read_position("after")
+    _refuse_both(before, after)
+    with viewer.read() as reading:
+        query = places(reading.tables, _where(reading), before=before, after=after, limit=limit + 1)
+        rows, more = _rows(reading, read_places(reading.connection, query), limit, after is not None)
+    log_view(viewer, "search", len(rows))
+    return _changes(rows, _ends(rows, more, before, after))
+
+
+def show_record() -> ResponseReturnValue:
+    """One record's changes, the newest first, with their values in full."""
+    viewer, limit = get_viewer(), _limit()
+    before, after = read_position("before"), read_position("after")
+    _refuse_both(before, after)
+    with viewer.read() as reading:
+        table = reading.table(request.args.get("table", ""))
+        if table is None or not set(table.key_names) <= set(table.column_names):
+            raise NotFound("There is no such table to be seen.")
+        try:
+            key = parse_key(table.audited, request.args.get("key", ""))
+        except AuditConfigError as error:
+            raise BadRequest(f"key: {error}.") from error
+        query = order_places(record_places(table, key), before, after, limit + 1)
+        rows, more = _rows(reading, read_places(reading.connection, query), limit, after is not None)
+    log_view(viewer, "view", len(rows))
+    return _changes(rows, _ends(rows, more, before, after))
+
+
+def show_openapi() -> ResponseReturnValue:
+    """The description of all this."""
+    return jsonify(build_openapi(request.script_root + request.path.removesuffix("/openapi.json")))
+
+
+def _limit() -> int:
+    text = request.args.get("limit", str(DEFAULT_LIMIT))
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= MAX_LIMIT:
+        raise BadRequest(f"limit: {text[:40]!r} is no number from 1 to {MAX_LIMIT}.")
+    return int(text)
+
+
+def _refuse_both(before: object, after: object) -> None:
+    if before is not None and after is not None:
+        raise BadRequest("Give before or after, not both.")
+
+
+def _where(reading: Reading) -> ChangeFilter:
+    query = read_query(get_viewer(), reading)
+    if query.errors:
+        raise BadRequest(f"q: {query.errors[0].message}.")
+    return query.where
+
+
+def _rows(reading: Reading, found: _Places, limit: int, upwards: bool) -> tuple[Sequence[ExportRow], bool]:
+    """Newest first, and whether there are more in the direction of reading."""
+    wanted = found[:limit]
+    if upwards:
+        wanted.reverse()
+    return rows_at(reading.connection, reading.tables, wanted), len(found) > limit
+
+
+def _ends(
+    rows: Sequence[ExportRow], more: bool, before: Position | None, after: Position | None
+) -> tuple[str | None, str | None]:
+    """The positions for the pages of newer and of older changes; there are those that the reader comes from."""
+    has_newer = before is not None or (after is not None and more)
+    has_older = after is not None or (after is None and more)
+    newer = rows[0].position if rows and has_newer else None
+    return newer, rows[-1].position if rows and has_older else None
+
+
+def _changes(rows: Sequence[ExportRow], ends: tuple[str | None, str | None]) -> Response:
+    """Written by hand: the values are JSON already, as PostgreSQL writes it."""
+    changes, (newer, older) = ", ".join(map(render_object, rows)), map(json.dumps, ends)
+    body = f'{{"changes": [{changes}], "newer": {newer}, "older": {older}}}\n'
+    return Response(body, content_type="application/json")
+
+
+def _transaction(transaction: Transaction) -> dict[str, Any]:
+    """Ids are text: a ``bigint`` is more than JavaScript can count."""
+    values = asdict(transaction)
+    continues = transaction.continues
+    return {
+        **values,
+        "id": str(transaction.id),
+        "at": transaction.at.isoformat().replace("+00:00", "Z") if transaction.at is not None else None,
+        "continues": None if continues is None else str(continues),
+        "counts": [
+            {"table": c.table, "operation": c.operation_label, "count": c.count, "is_capped": c.is_capped}
+            for c in transaction.counts
+        ],
+    }

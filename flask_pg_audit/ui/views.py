@@ -1,0 +1,59 @@
+"""Who looked at the log: written down before they see it, and a page of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flask import request
+from werkzeug.exceptions import Forbidden, NotFound
+
+from .arguments import read_id
+from .links import link
+from .view_log import RecordedView, View, ViewAction, read_views, record_view
+from .viewer import Viewer
+
+
+@dataclass(frozen=True)
+class ViewsPage:
+    """Looks at the log, the newest first."""
+
+    views: tuple[RecordedView, ...]
+    older_url: str | None
+
+
+def read_views_page(viewer: Viewer) -> ViewsPage:
+    """Read the page that the query string's ``before`` asks for.
+
+    :raises werkzeug.exceptions.NotFound: the application does not record who reads the log.
+    :raises werkzeug.exceptions.Forbidden: the viewer sees a part of the log only, and others may have seen more.
+    """
+    if not viewer.state.config.log_views:
+        raise NotFound("This application does not record who reads the log.")
+    access, size = viewer.access, viewer.state.config.page_size
+    if access.scope is not None or access.tables is not None or access.columns is not None:
+        raise Forbidden("You see a part of the log, so you may not see what others looked for.")
+    with viewer.read() as reading:
+        views = read_views(reading.connection, viewer.metadata, before=read_id("before"), limit=size + 1)
+    older = link("views", before=views[size - 1].id) if len(views) > size else None
+    return ViewsPage(tuple(views[:size]), older)
+
+
+def log_view(viewer: Viewer, action: ViewAction, row_count: int | None = None) -> None:
+    """Record a look, unless the application switched that off.
+
+    :raises AuditError: it could not be recorded; then nothing may be shown.
+    """
+    if not viewer.state.config.log_views:
+        return
+    username, actor_id, request_id = viewer.state.who()
+    view = View(
+        action=action,
+        page=request.endpoint or "",
+        query=dict(request.args.items()),
+        row_count=row_count,
+        username=username,
+        actor_id=actor_id,
+        remote_addr=request.remote_addr,
+        request_id=request_id,
+    )
+    record_view(viewer.state.db.engines[viewer.bind], viewer.metadata, view)
