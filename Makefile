@@ -3,6 +3,8 @@
 #   make demo     an example shop with an audit log, on a PostgreSQL of its own
 #   make test     what a change must pass: lint, types, tests
 #   make docs     the documentation, in docs/_build/html
+#   make bench-reading
+#                 a history of five million changes, how long reading it takes, and whether the plans are as promised
 #
 # PYTHON=/path/to/python3.12 chooses the interpreter, VENV=.venv-3.12 the environment's folder.
 
@@ -12,9 +14,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-test
 DOCS_STAMP := $(VENV)/.installed-docs
 WORKERS ?= 2
+BENCH_ARGS ?=
 PYTEST_ARGS ?=
 
-.PHONY: help demo test lint types pytest docs clean
+.PHONY: help demo test lint types pytest docs bench-reading clean
 .DEFAULT_GOAL := help
 
 help:
@@ -38,6 +41,9 @@ pytest: $(STAMP)
 
 docs: $(DOCS_STAMP)
 	$(BIN)/sphinx-build --fail-on-warning --keep-going docs docs/_build/html
+
+bench-reading: $(STAMP)
+	$(BIN)/python -m benchmarks.reading $(BENCH_ARGS)
 
 clean:
 	rm -rf .venv .venv-* .ci/cache build dist docs/_build .hypothesis .import_linter_cache \

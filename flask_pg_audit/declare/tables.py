@@ -39,6 +39,9 @@ SEQUENCE_NAME = "audit_id_seq"
 TRANSACTION_TABLE_NAME = "audit_transaction"
 VIEW_TABLE_NAME = "audit_view"
 
+#: Characters of a text that an index on it has.
+INDEXED_LENGTH = 100
+
 
 def build_audit_table(table: Table, options: AuditOptions, settings: list[Column[Any]]) -> Table:
     """Create the audit table of ``table`` in the same ``MetaData`` and mark both.
@@ -212,7 +215,7 @@ def _check_own_name_is_free(metadata: MetaData, name: str, schema: str | None, f
 def indexed_part(value: ColumnElement[Any]) -> ColumnElement[str]:
     """As much of a text as an index on it has: whoever may send SQL chooses how long a name is, and PostgreSQL refuses
     a row whose index entry would be longer than 2,704 bytes."""
-    return func.substr(value, literal_column("1"), literal_column("100"), type_=Text())
+    return func.substr(value, literal_column("1"), literal_column(str(INDEXED_LENGTH)), type_=Text())
 
 
 def request_id_of(transaction: FromClause) -> ColumnElement[str]:

@@ -7,16 +7,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import sqlalchemy as sa
-from sqlalchemy import BigInteger, ColumnElement, Connection, MetaData, Select, Text, Tuple
+from sqlalchemy import Connection, MetaData, Select
 
 from .change import Change
 from .changes import Changes, Source, connection_of
 from .filter import ChangeFilter
+from .places import places
 from .position import Position
 from .recorded import RecordedTable, read_recorded_tables, recorded_tables
 
-__all__ = ["Page", "Position", "feed", "read_changes", "read_feed"]
+__all__ = ["Page", "Position", "feed", "places", "read_changes", "read_feed"]
 
 EVERYTHING = ChangeFilter()
 
@@ -40,43 +40,6 @@ def feed(
     .. versionadded:: 0.1
     """
     return places(recorded_tables(metadata), where, before=before, after=after, limit=limit)
-
-
-def places(
-    tables: Iterable[RecordedTable],
-    where: ChangeFilter,
-    *,
-    before: Position | None = None,
-    after: Position | None = None,
-    limit: int = 50,
-) -> Select[Any]:
-    """As :func:`feed`, for tables that were read from the catalog."""
-    chosen = where.chosen(tuple(tables))
-    pages = [_page_of(Changes(table), where, before, after, limit) for table in chosen]
-    merged = sa.union_all(*(page.subquery().select() for page in pages)).subquery("feed")
-    order = (merged.c.audit_transaction_id, merged.c.audit_id)
-    return sa.select(merged).order_by(*_directed(order, after)).limit(limit)
-
-
-def _page_of(
-    changes: Changes, where: ChangeFilter, before: Position | None, after: Position | None, limit: int
-) -> Select[Any]:
-    columns = (changes.new.c.audit_transaction_id, changes.new.c.audit_id)
-    key = changes.recorded.table.key
-    page = where.apply(sa.select(sa.literal(key, Text).label("table_key"), *columns).select_from(changes.new), changes)
-    if before is not None:
-        page = page.where(sa.tuple_(*columns) < _bound(before))
-    if after is not None:
-        page = page.where(sa.tuple_(*columns) > _bound(after))
-    return page.order_by(*_directed(columns, after)).limit(limit)
-
-
-def _bound(position: Position) -> Tuple:
-    return sa.tuple_(*(sa.literal(number, BigInteger) for number in position))
-
-
-def _directed(columns: Sequence[ColumnElement[Any]], after: Position | None) -> list[ColumnElement[Any]]:
-    return [column.asc() if after is not None else column.desc() for column in columns]
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,9 @@ from itertools import chain
 from typing import Any, Final, Literal
 
 import sqlalchemy as sa
-from sqlalchemy import ColumnElement, Select, Text
+from sqlalchemy import ColumnElement, FromClause, MetaData, Select, Text
 
 from ..declare.columns import OPERATION_LABELS
-from ..declare.registry import transaction_table
 from ..declare.tables import indexed_part, request_id_of
 from ..errors import AuditConfigError
 from .changes import Changes
@@ -21,6 +20,7 @@ from .comparison import has_long_value, has_text, has_value
 from .entity import find_table
 from .equality import differ
 from .recorded import RecordedTable
+from .span import Span
 
 
 class Any_(enum.Enum):
@@ -36,10 +36,6 @@ class Any_(enum.Enum):
 
 #: Whoever: what ``username`` and ``actor_id`` are when they do not matter. ``None`` is nobody.
 ANY: Final = Any_.ANY
-
-#: How far the order of ``audit_transaction.id`` and that of ``issued_at`` may be apart: two transactions take number
-#: and time in either order, and clocks are set.
-CLOCK_SKEW = datetime.timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -153,22 +149,65 @@ class ChangeFilter:
 
         ``changes`` are those of a table that is :meth:`chosen`.
         """
-        if self._needs_transaction(changes.recorded):
-            same = changes.transaction.c.id == changes.new.c.audit_transaction_id
+        span = self.span(changes.recorded.table.metadata)
+        return self.conditions(query, changes).where(*span.not_later(changes.new.c.audit_transaction_id))
+
+    def span(self, metadata: MetaData) -> Span:
+        """The time that it is about."""
+        return Span(metadata, self.since, self.until)
+
+    def conditions(self, query: Select[Any], changes: Changes, *, in_order: bool = False) -> Select[Any]:
+        """As :meth:`apply`, without what only tells where to begin to read.
+
+        :param in_order: the changes are read in the order of the feed, within :meth:`span`.
+        """
+        joins = self.joins_transactions
+        if joins:
+            query = query.join(changes.transaction, _is_of_transaction(changes))
+            query = query.where(*self.of_transaction(changes.transaction))
+        return self._rest(query, changes, in_order=in_order, has_transaction=joins)
+
+    def within_transaction(self, query: Select[Any], changes: Changes) -> Select[Any]:
+        """As :meth:`conditions`, for the changes of one transaction that is known to meet :meth:`of_transaction`."""
+        return self._rest(query, changes, in_order=True, has_transaction=False)
+
+    def _rest(self, query: Select[Any], changes: Changes, *, in_order: bool, has_transaction: bool) -> Select[Any]:
+        table = changes.recorded
+        if not has_transaction and self._parts_need_transaction(table):
             # A change whose transaction's row is gone was not made by whoever is excluded.
-            query = query.join(changes.transaction, same, isouter=not self._is_about_transaction)
-        if self._needs_old(changes.recorded):
+            query = query.outerjoin(changes.transaction, _is_of_transaction(changes))
+        if self._needs_old(table):
             query = query.outerjoin(changes.old, sa.true())
-        return query.where(*self._criteria(changes))
+        return query.where(*self._of_the_change(changes, in_order=in_order), *self._of_the_images(changes))
 
     @property
-    def _is_about_transaction(self) -> bool:
+    def joins_transactions(self) -> bool:
+        """Whether it asks for something that ``audit_transaction`` has."""
         who = self.username is not ANY or self.actor_id is not ANY
         return who or self.request_id is not None or bool(self.context)
 
-    def _needs_transaction(self, table: RecordedTable) -> bool:
-        return self._is_about_transaction or any(
-            part._needs_transaction(table) for part in self._parts if part.concerns(table)
+    @property
+    def is_about_transactions(self) -> bool:
+        """Whether most changes of a transaction that it wants are wanted as well.
+
+        A truncate, as a key, is better found in the index on the key.
+        """
+        return self.joins_transactions and not self._is_narrow
+
+    @property
+    def _is_narrow(self) -> bool:
+        narrow = self.tables or self._own_columns() or self.transaction_id is not None or self._is_of_truncates
+        return bool(narrow) or any(part._is_narrow for part in chain(*self.any_of))
+
+    @property
+    def _is_of_truncates(self) -> bool:
+        return set(self.operations) == {"T"}
+
+    def _parts_need_transaction(self, table: RecordedTable) -> bool:
+        return any(
+            part.joins_transactions or part._parts_need_transaction(table)
+            for part in self._parts
+            if part.concerns(table)
         )
 
     def _needs_old(self, table: RecordedTable) -> bool:
@@ -176,9 +215,7 @@ class ChangeFilter:
             part._needs_old(table) for part in self._parts if part.concerns(table)
         )
 
-    def _criteria(self, changes: Changes) -> Iterator[ColumnElement[bool]]:
-        yield from self._of_the_change(changes)
-        yield from self._of_the_transaction(changes)
+    def _of_the_images(self, changes: Changes) -> Iterator[ColumnElement[bool]]:
         yield from self._of_the_row(changes)
         yield from self._of_the_row_before(changes)
         for group in self.any_of:
@@ -189,44 +226,34 @@ class ChangeFilter:
 
     def _condition(self, changes: Changes) -> ColumnElement[bool]:
         """All of it as one condition, for a query that joins what is needed."""
-        return sa.and_(sa.true(), *self._criteria(changes)) if self.concerns(changes.recorded) else sa.false()
+        if not self.concerns(changes.recorded):
+            return sa.false()
+        own = chain(self._of_the_change(changes, in_order=False), self.of_transaction(changes.transaction))
+        return sa.and_(sa.true(), *own, *self._of_the_images(changes))
 
-    def _of_the_change(self, changes: Changes) -> Iterator[ColumnElement[bool]]:
+    def _of_the_change(self, changes: Changes, *, in_order: bool) -> Iterator[ColumnElement[bool]]:
         new = changes.new.c
         if self.operations:
             yield new.audit_operation.in_(sorted(self.operations))
+        if self._is_of_truncates:
+            # True of each, and what the index on the key finds them by.
+            yield from (new[name].is_(None) for name in changes.recorded.key_names)
         if self.role is not None:
             yield new.audit_current_user == self.role
         if self.transaction_id is not None:
             yield new.audit_transaction_id == sa.literal(self.transaction_id, sa.BigInteger)
         for name, value in self.key.items():
             yield has_value(new[name], changes.recorded.column(name).type, value)
+        # In order the index on the time is of no use, and PostgreSQL, where it plans without knowing the values, as it
+        # does for prepared statements, would take it for the better one: the sum keeps it from that.
+        at = new.audit_operation_timestamp + datetime.timedelta(0) if in_order else new.audit_operation_timestamp
         if self.since is not None:
-            yield new.audit_operation_timestamp >= self.since
+            yield at >= self.since
         if self.until is not None:
-            yield new.audit_operation_timestamp < self.until
-            yield new.audit_transaction_id < self._first_after(changes, self.until)
+            yield at < self.until
 
-    @staticmethod
-    def _first_after(changes: Changes, until: datetime.datetime) -> ColumnElement[Any]:
-        """The first transaction after a time: where to begin to read a long history.
-
-        A transaction gets its number with its first change, so those with higher numbers came later.
-        """
-        later = transaction_table(changes.recorded.table.metadata).alias("later")
-        # Added by PostgreSQL: Python's last day has no next minute.
-        latest = sa.literal(until, sa.DateTime(timezone=True)) + sa.literal(CLOCK_SKEW, sa.Interval)
-        first = (
-            sa.select(later.c.id)
-            .where(later.c.issued_at > latest)
-            .order_by(later.c.issued_at, later.c.id)
-            .limit(1)
-            .scalar_subquery()
-        )
-        return sa.func.coalesce(first, sa.literal(2**63 - 1, sa.BigInteger))
-
-    def _of_the_transaction(self, changes: Changes) -> Iterator[ColumnElement[bool]]:
-        transaction = changes.transaction
+    def of_transaction(self, transaction: FromClause) -> Iterator[ColumnElement[bool]]:
+        """What a row of ``audit_transaction`` has to meet."""
         for column, who in ((transaction.c.username, self.username), (transaction.c.actor_id, self.actor_id)):
             if who is None:
                 yield sa.and_(transaction.c.id.is_not(None), indexed_part(column).is_(None))
@@ -257,6 +284,11 @@ class ChangeFilter:
                 sa.and_(deleted, *_have_values(changes, new, self.old)),
                 sa.and_(known, *_have_values(changes, old, self.old)),
             )
+
+
+def _is_of_transaction(changes: Changes) -> ColumnElement[bool]:
+    same: ColumnElement[bool] = changes.transaction.c.id == changes.new.c.audit_transaction_id
+    return same
 
 
 def _have_values(changes: Changes, image: Any, values: Mapping[str, Any]) -> Iterator[ColumnElement[bool]]:

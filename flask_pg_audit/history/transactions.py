@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import BigInteger, ColumnElement, Connection, MetaData, Row, Select, Text
+from sqlalchemy import BigInteger, Connection, MetaData, Row, Select, Text
 
 from ..declare.columns import OPERATION_LABELS
 from ..declare.registry import transaction_table
@@ -18,6 +18,7 @@ from .context import MAX_CONTEXT_LENGTH, parse_context
 from .feed import EVERYTHING
 from .filter import ChangeFilter
 from .recorded import RecordedTable, read_recorded_tables
+from .transaction_ids import transaction_ids
 
 #: Changes of one transaction in one table are counted up to this many.
 MAX_COUNT = 10_000
@@ -165,38 +166,7 @@ def _read_ids(
     after: int | None,
     limit: int,
 ) -> list[int]:
-    if not tables:
-        return []
-    pages = [_ids_of(table, where, before, after, limit) for table in tables]
-    merged = sa.union(*pages).subquery("ids")
-    order = merged.c.id.asc() if after is not None else merged.c.id.desc()
-    return list(connection.execute(sa.select(merged.c.id).order_by(order).limit(limit)).scalars())
-
-
-def _ids_of(
-    table: RecordedTable, where: ChangeFilter, before: int | None, after: int | None, limit: int
-) -> Select[Any]:
-    """Distinct transactions of one table, each found from the one before it: a step in the primary key's index."""
-    upwards = after is not None
-    bound = after if upwards else before
-    first = _next_id(table, where, None if bound is None else sa.literal(bound, BigInteger), upwards)
-    steps = sa.select(first.label("id"), sa.literal(1).label("step")).cte(recursive=True)
-    following = _next_id(table, where, steps.c.id, upwards)
-    more = sa.select(following, steps.c.step + 1).where(steps.c.id.is_not(None), steps.c.step < limit)
-    steps = steps.union_all(more)
-    return sa.select(steps.c.id).where(steps.c.id.is_not(None))
-
-
-def _next_id(
-    table: RecordedTable, where: ChangeFilter, bound: ColumnElement[Any] | None, upwards: bool
-) -> ColumnElement[Any]:
-    changes = Changes(table)
-    id_ = changes.new.c.audit_transaction_id
-    query = where.apply(sa.select(id_).select_from(changes.new), changes)
-    if bound is not None:
-        query = query.where(id_ > bound if upwards else id_ < bound)
-    order = id_.asc() if upwards else id_.desc()
-    return query.order_by(order).limit(1).scalar_subquery()
+    return list(connection.execute(transaction_ids(tables, where, before, after, limit)).scalars())
 
 
 def load_transactions(

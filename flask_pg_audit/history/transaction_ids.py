@@ -1,0 +1,111 @@
+"""Which transactions made changes that a filter wants, so that PostgreSQL looks at few others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import BigInteger, ColumnElement, FromClause, Select
+
+from ..declare.registry import transaction_table
+from .changes import Changes
+from .filter import ChangeFilter
+from .recorded import RecordedTable
+from .span import Span
+
+
+def transaction_ids(
+    tables: Sequence[RecordedTable], where: ChangeFilter, before: int | None, after: int | None, limit: int
+) -> Select[Any]:
+    """The ids of at most ``limit`` transactions, the newest first; after one, the oldest first.
+
+    :param tables: those that the filter chose.
+    """
+    if not tables:
+        return sa.select(sa.literal(0, BigInteger).label("id")).where(sa.false())
+    span = where.span(tables[0].table.metadata)
+    search = _Search(tuple(map(Changes, tables)), where, span, before, after, limit)
+    return search.all_ids() if where.since is None else search.ids_since()
+
+
+@dataclass(frozen=True)
+class _Search:
+    changes: tuple[Changes, ...]
+    where: ChangeFilter
+    span: Span
+    before: int | None
+    after: int | None
+    limit: int
+
+    def all_ids(self) -> Select[Any]:
+        if self.where.is_about_transactions:
+            return self._by_transaction()
+        return self._cut(sa.union(*(self._ids_of(changes) for changes in self.changes)).subquery("ids"))
+
+    def ids_since(self) -> Select[Any]:
+        """As :meth:`.places._Search.places_since`, of transactions."""
+        young = self.all_ids().cte("begun_since")
+        if self.after is not None:
+            needed = self.span.began_earlier(sa.literal(self.after, BigInteger))
+        else:
+            needed = sa.select(sa.func.count()).select_from(young).scalar_subquery() < self.limit
+        parts = (self._begun_earlier(changes) for changes in self.changes)
+        earlier = self._cut(sa.union(*parts).subquery("begun_earlier")).subquery("earlier")
+        return self._cut(sa.union(sa.select(young.c.id), sa.select(earlier.c.id).where(needed)).subquery("ids"))
+
+    def _cut(self, found: FromClause) -> Select[Any]:
+        return sa.select(found.c.id).order_by(self._directed(found.c.id)).limit(self.limit)
+
+    def _directed(self, id_: ColumnElement[Any]) -> ColumnElement[Any]:
+        return id_.asc() if self.after is not None else id_.desc()
+
+    def _inside(self, id_: ColumnElement[Any]) -> Iterator[ColumnElement[bool]]:
+        if self.before is not None:
+            yield id_ < sa.literal(self.before, BigInteger)
+        if self.after is not None:
+            yield id_ > sa.literal(self.after, BigInteger)
+
+    def _by_transaction(self) -> Select[Any]:
+        """One by one: as good as each changed something, see :meth:`.places._Search._by_transaction`."""
+        # Another name than that which parts of the filter may join within.
+        transaction = transaction_table(self.span.metadata).alias("wanted")
+        id_ = transaction.c.id
+        made = sa.union_all(*(self._made_by(transaction, changes) for changes in self.changes))
+        any_ = made.limit(1).lateral("any_change")
+        query = sa.select(id_).select_from(transaction.join(any_, sa.true()))
+        query = query.where(*self.where.of_transaction(transaction), *self.span.begun_in_it(id_), *self._inside(id_))
+        return query.order_by(self._directed(id_)).limit(self.limit)
+
+    def _made_by(self, transaction: FromClause, changes: Changes) -> Select[Any]:
+        own = changes.new.c.audit_transaction_id == transaction.c.id
+        made = self.where.within_transaction(sa.select(sa.literal(1)).select_from(changes.new), changes)
+        return made.where(own).correlate(transaction)
+
+    def _begun_earlier(self, changes: Changes) -> Select[Any]:
+        id_ = changes.new.c.audit_transaction_id
+        matching = self._matching(changes, in_order=False)
+        return matching.where(self.span.began_earlier(id_), *self._inside(id_))
+
+    def _matching(self, changes: Changes, *, in_order: bool) -> Select[Any]:
+        ids = sa.select(changes.new.c.audit_transaction_id.label("id")).select_from(changes.new)
+        return self.where.conditions(ids, changes, in_order=in_order)
+
+    # Table by table
+
+    def _ids_of(self, changes: Changes) -> Select[Any]:
+        """Distinct ones of one table, each found from the one before it: a step in the primary key's index."""
+        first = self._next_id(changes, *self._inside(changes.new.c.audit_transaction_id))
+        steps = sa.select(first.label("id"), sa.literal(1).label("step")).cte(recursive=True)
+        following = Changes(changes.recorded)
+        id_ = following.new.c.audit_transaction_id
+        next_ = self._next_id(following, id_ > steps.c.id if self.after is not None else id_ < steps.c.id)
+        more = sa.select(next_, steps.c.step + 1).where(steps.c.id.is_not(None), steps.c.step < self.limit)
+        steps = steps.union_all(more)
+        return sa.select(steps.c.id).where(steps.c.id.is_not(None))
+
+    def _next_id(self, changes: Changes, *bounds: ColumnElement[bool]) -> ColumnElement[Any]:
+        id_ = changes.new.c.audit_transaction_id
+        query = self._matching(changes, in_order=True).where(*bounds, *self.span.begun_in_it(id_))
+        return query.order_by(self._directed(id_)).limit(1).scalar_subquery()
