@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import BigInteger, FromClause, Select, Text
+from sqlalchemy import BigInteger, ColumnElement, FromClause, Select, Text
 
 from ..declare.registry import transaction_table
 from .changes import Changes
@@ -116,8 +116,9 @@ class _Search:
 
 def _nowhere() -> Select[Any]:
     numbers = ("audit_transaction_id", "audit_id")
-    table_key = sa.literal("", Text).label("table_key")
-    return sa.select(table_key, *(sa.literal(0, BigInteger).label(name) for name in numbers)).where(sa.false())
+    columns: list[ColumnElement[Any]] = [sa.literal("", Text).label("table_key")]
+    columns += [sa.literal(0, BigInteger).label(name) for name in numbers]
+    return sa.select(*columns).where(sa.false())
 
 
 def _select_places(changes: Changes) -> Select[Any]:
