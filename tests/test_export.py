@@ -42,7 +42,7 @@ from flask_pg_audit.history.feed import feed, read_places
 from flask_pg_audit.history.filter import ChangeFilter
 from flask_pg_audit.history.recorded import read_recorded_tables
 from flask_pg_audit.history.sketch import _columns, read_sketches
-from flask_pg_audit.history.snapshot import snapshot
+from flask_pg_audit.history.snapshot import settle_order, snapshot
 from flask_pg_audit.history.written import WrittenChanges
 from tests.blog import blog
 from tests.capture import execute, run
@@ -465,7 +465,8 @@ def test_fewer_changes_are_held_at_once_the_longer_they_are(engine: Engine) -> N
     assert peak < 60_000_000
 
 
-def test_nothing_sorts_the_history(engine: Engine) -> None:
+@pytest.mark.parametrize("statistics", ["ANALYZE", "SELECT 1"], ids=["analyzed", "never analyzed"])
+def test_nothing_sorts_the_history(engine: Engine, statistics: str) -> None:
     """Each table is read in the order of its primary key, and the tables are merged."""
     metadata = MetaData()
     for name in ("one", "two"):
@@ -475,8 +476,9 @@ def test_nothing_sorts_the_history(engine: Engine) -> None:
         run(
             engine, f"INSERT INTO {name} SELECT n, 'x' FROM generate_series(1, 5000) n", f"UPDATE {name} SET text = 'y'"
         )
-    run(engine, "ANALYZE")
+    run(engine, statistics)
     with engine.connect() as connection:
+        settle_order(connection, keep=True)
         query = select_written(read_recorded_tables(connection, metadata), ChangeFilter())
         compiled = query.compile(connection, compile_kwargs={"literal_binds": True})
         sql = compiled.string % () if engine.driver == "psycopg2" else compiled.string.replace("%%", "%")

@@ -76,11 +76,12 @@ def test_functions_with_side_effects_are_not_in_the_table(function: str) -> None
     assert function not in HARMLESS_FUNCTIONS
 
 
-def test_the_functions_of_the_table_exist_and_none_is_volatile_but_random(database: Database) -> None:
+def test_the_functions_of_the_table_are_stable_or_known_to_only_look(database: Database) -> None:
     engine = create_engine(database.url())
     names = ", ".join(f"'{name}'" for name in HARMLESS_FUNCTIONS)
     volatile = f"SELECT DISTINCT proname FROM pg_proc WHERE proname IN ({names}) AND provolatile = 'v'"
-    assert {name for (name,) in rows(engine, volatile)} <= {"random"}
+    # Volatile because files and tables change meanwhile.
+    assert {name for (name,) in rows(engine, volatile)} <= {"random", "pg_partition_tree", "pg_total_relation_size"}
     engine.dispose()
 
 

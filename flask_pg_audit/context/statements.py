@@ -41,7 +41,9 @@ HARMLESS_FUNCTIONS = frozenset(
 
 #: Settings that a harmless ``SELECT`` may set with ``set_config('<name>', ...)``: how values are written and queries
 #: are planned. The name has to stand in the statement: a parameter could be ``audit.username``.
-HARMLESS_SETTINGS = frozenset("bytea_output datestyle extra_float_digits intervalstyle jit timezone".split())  # noqa: SIM905
+HARMLESS_SETTINGS = frozenset(
+    {"bytea_output", "datestyle", "enable_sort", "extra_float_digits", "intervalstyle", "jit", "timezone"}
+)
 
 #: Words that may stand before "(" and are no functions.
 _KEYWORDS = frozenset(

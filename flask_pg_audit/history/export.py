@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,7 +15,7 @@ from .feed import EVERYTHING
 from .filter import ChangeFilter
 from .position import Position
 from .recorded import RecordedTable, read_recorded_tables
-from .snapshot import settle_output
+from .snapshot import settle_order, settle_output
 from .written import WrittenChanges
 
 #: So many changes are held at once, or fewer: as many as have about so many characters.
@@ -69,7 +69,7 @@ def export_rows(
 
     One query, read through a server-side cursor: memory does not grow with the number of changes. Nothing is read
     before the first row is asked for. The connection has to be in a transaction, so no AUTOCOMMIT; how it writes values
-    is set until that ends. A transaction of its own that is REPEATABLE READ and READ ONLY is
+    and sorts is set until that ends. A transaction of its own that is REPEATABLE READ and READ ONLY is
     :func:`~flask_pg_audit.history.snapshot.snapshot`. Who stops before the last row has to ``close()`` the generator
     before the connection.
 
@@ -88,6 +88,7 @@ def export_tables(
     """As :func:`export_rows`, for tables that were read from the catalog."""
     query = select_written(tables, where)
     settle_output(connection)
+    settle_order(connection, keep=replace(where, tables=()) == EVERYTHING)
     options = {"stream_results": True, "max_row_buffer": MAX_BATCH}
     with connection.execute(query, execution_options=options) as result:
         for batch in _batches(result):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import sqlalchemy as sa
@@ -34,8 +34,20 @@ def snapshot(engine: Engine) -> Iterator[Connection]:
 
 def settle_output(connection: Connection) -> None:
     """Have values written the same everywhere, until the end of the transaction."""
+    _settle(connection, _SETTINGS)
+
+
+def settle_order(connection: Connection, keep: bool) -> None:
+    """Have rows read in the order of an index and not sorted wherever that is possible, or leave it to PostgreSQL.
+
+    Of tables that were never analyzed it knows too little to see what sorting a whole history comes to.
+    """
+    _settle(connection, {"enable_sort": "off" if keep else "on"})
+
+
+def _settle(connection: Connection, settings: Mapping[str, str]) -> None:
     # Literals, so that the statement is known to be harmless; see context/statements.py.
-    connection.execute(sa.select(*(_set(name, value) for name, value in _SETTINGS.items())))
+    connection.execute(sa.select(*(_set(name, value) for name, value in settings.items())))
 
 
 def _set(name: str, value: str) -> ColumnElement[str]:
