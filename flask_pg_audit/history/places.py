@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import BigInteger, FromClause, Select, Text
+from sqlalchemy import BigInteger, ColumnElement, FromClause, Select, Text
 
 from ..declare.registry import transaction_table
 from .changes import Changes
@@ -115,9 +115,12 @@ class _Search:
 
 
 def _nowhere() -> Select[Any]:
-    names = ("table_key", "audit_transaction_id", "audit_id")
-    columns = zip((Text(), BigInteger(), BigInteger()), names, strict=True)
-    return sa.select(*(sa.null().cast(type_).label(name) for type_, name in columns)).where(sa.false())
+    columns: tuple[ColumnElement[Any], ...] = (
+        sa.literal("", Text).label("table_key"),
+        sa.literal(0, BigInteger).label("audit_transaction_id"),
+        sa.literal(0, BigInteger).label("audit_id"),
+    )
+    return sa.select(*columns).where(sa.false())
 
 
 def _select_places(changes: Changes) -> Select[Any]:
