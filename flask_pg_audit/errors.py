@@ -29,7 +29,10 @@ class AuditContextError(AuditError):
 
 
 class AuditInstallError(AuditError):
-    """Installing, uninstalling or inspecting the database failed; the database is as it was before."""
+    """Installing, uninstalling or inspecting the database failed; the database is as it was before.
+
+    Taking a baseline and repairing are done batch by batch: what was committed before the error stays.
+    """
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from flask_pg_audit import FlaskAudit, history
 from flask_pg_audit.context import statements
 from flask_pg_audit.database import status
 from flask_pg_audit.database.check import WHY
+from flask_pg_audit.database.differences import MEANING, REPAIRABLE, ColumnDifference, Difference, Verified
 from flask_pg_audit.declare.naming import DEFAULT_CONVENTIONS
 from flask_pg_audit.declare.options import RESERVED_SETTINGS, AuditOptions
 from flask_pg_audit.history import ChangeFilter
@@ -109,6 +110,24 @@ def test_keys_of_the_status_in_json(key: str) -> None:
 def test_findings_and_why_they_matter() -> None:
     section = page("commands").split("## flask audit check\n")[1].split("\n## ")[0]
     assert dict(re.findall(r"^\| `([a-z-]+)` \| [^|]+ \| ([^|]+) \| [^|]+ \|$", section, re.MULTILINE)) == WHY
+
+
+def test_kinds_of_differences() -> None:
+    section = page("commands").split("## flask audit verify\n")[1].split("\n## ")[0]
+    shown = {
+        kind: (meaning, way_out)
+        for kind, meaning, way_out in re.findall(r"^\| `([a-z-]+)` \| ([^|]+) \| ([^|]+) \|$", section, re.MULTILINE)
+    }
+    assert {kind: meaning for kind, (meaning, _) in shown.items()} == MEANING
+    assert {kind for kind, (_, way_out) in shown.items() if way_out != "cannot be repaired"} == REPAIRABLE
+
+
+@pytest.mark.parametrize(
+    "key", [field.name for field in (*fields(Verified), *fields(Difference), *fields(ColumnDifference))]
+)
+def test_keys_of_the_differences_in_json(key: str) -> None:
+    section = page("commands").split("## flask audit verify\n")[1].split("\n## ")[0]
+    assert f"`{key}`" in section
 
 
 @pytest.mark.parametrize("key", [*REQUEST_KEYS, "request_id", "trace_id", "span_id", "os_user"])

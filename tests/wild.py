@@ -32,11 +32,12 @@ class Wild:
     audit: FlaskAudit
     url: URL
 
-    def execute(self, statement: str, **values: Any) -> None:
-        """In a transaction of its own."""
+    def execute(self, *statements: str, **values: Any) -> None:
+        """In one transaction; each statement takes those of the values that it names."""
         engine = create_engine(self.url)
         with engine.begin() as connection:
-            connection.execute(text(statement), values)
+            for statement in statements:
+                connection.execute(text(statement), values)
         engine.dispose()
 
     def insert(self, **values: Any) -> None:
@@ -100,8 +101,8 @@ def fill_with_hostile_rows(site: Wild, groups: int = 25) -> None:
     context = json.dumps({name: HOSTILE * 40 for name in ("path", "method", "endpoint", "reason", "user_agent")})
     for _ in range(groups):
         site.execute(
-            "SELECT set_config('audit.username', :username, true), set_config('audit.context', :context, true); "
-            f"INSERT INTO wide ({columns}) SELECT {marks} FROM generate_series(1, 2); "
+            "SELECT set_config('audit.username', :username, true), set_config('audit.context', :context, true)",
+            f"INSERT INTO wide ({columns}) SELECT {marks} FROM generate_series(1, 2)",
             f"UPDATE wide SET {', '.join(f'column_{n} = reverse(column_{n})' for n in range(WIDTH))} "
             "WHERE id > (SELECT max(id) - 2 FROM wide)",
             username=HOSTILE * 40,

@@ -115,11 +115,9 @@ class _Search:
 
 
 def _nowhere() -> Select[Any]:
-    columns: tuple[ColumnElement[Any], ...] = (
-        sa.literal("", Text).label("table_key"),
-        sa.literal(0, BigInteger).label("audit_transaction_id"),
-        sa.literal(0, BigInteger).label("audit_id"),
-    )
+    numbers = ("audit_transaction_id", "audit_id")
+    columns: list[ColumnElement[Any]] = [sa.literal("", Text).label("table_key")]
+    columns += [sa.literal(0, BigInteger).label(name) for name in numbers]
     return sa.select(*columns).where(sa.false())
 
 

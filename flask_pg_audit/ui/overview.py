@@ -29,6 +29,9 @@ MAX_BAR, MAX_TABLE, MAX_ALL = 1_000, 10_000, 100_000
 #: Who did most: of so many transactions or changes, and so many of them.
 MAX_ACTORS, TOP_ACTORS, TOP_TABLES = 10_000, 10, 20
 
+#: Of so many changes where some are out of scope: those that are seen are then far apart.
+MAX_SCOPED_ACTORS = 2_500
+
 
 @dataclass(frozen=True)
 class Overview:
@@ -64,7 +67,7 @@ def read_overview(viewer: Viewer, reading: Reading, findings: Sequence[Finding] 
     table_cap = cap_for(MAX_TABLE, len(reading.tables))
     is_partial = not viewer.sees_everything
     bar_cap = cap_for(MAX_BAR, len(reading.tables) * len(span.edges)) if is_partial else MAX_BAR
-    actor_cap = cap_for(MAX_ACTORS, len(reading.tables)) if is_partial else MAX_ACTORS
+    actor_cap = cap_for(max_actors(viewer), len(reading.tables)) if is_partial else MAX_ACTORS
     return Overview(
         span,
         span_names(),
@@ -77,6 +80,11 @@ def read_overview(viewer: Viewer, reading: Reading, findings: Sequence[Finding] 
         actor_cap,
         group_findings(findings) if findings is not None else None,
     )
+
+
+def max_actors(viewer: Viewer) -> int:
+    """Of how many changes is read who made them."""
+    return MAX_ACTORS if viewer.access.scope is None else MAX_SCOPED_ACTORS
 
 
 def cap_for(limit: int, parts: int) -> int:

@@ -21,7 +21,7 @@ from ..history.recorded import RecordedTable
 from ..history.sizes import Size, read_sizes
 from .chart import Chart, draw_chart
 from .health import Trouble, group_findings
-from .overview import MAX_ACTORS, MAX_TABLE, TOP_ACTORS, cap_for
+from .overview import MAX_TABLE, TOP_ACTORS, cap_for, max_actors
 from .query import term
 from .span import Span, read_span, span_names
 from .viewer import Finding, Reading, Viewer
@@ -109,8 +109,8 @@ def read_table_page(viewer: Viewer, reading: Reading, findings: Sequence[Finding
         span,
         draw_chart(span, amounts, "changes", query),
         bar_cap,
-        read_change_actors(connection, [table], None, MAX_ACTORS, TOP_ACTORS),
-        MAX_ACTORS,
+        read_change_actors(connection, [table], None, max_actors(viewer), TOP_ACTORS),
+        max_actors(viewer),
         _findings_of(table, findings),
     )
 
