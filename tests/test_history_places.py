@@ -17,6 +17,7 @@ from flask_pg_audit import audited, enable, install_audit_triggers
 from flask_pg_audit.history.changes import changes_of
 from flask_pg_audit.history.feed import feed
 from flask_pg_audit.history.filter import ANY, ChangeFilter
+from flask_pg_audit.history.places import places
 from flask_pg_audit.history.position import Position
 from flask_pg_audit.history.transactions import read_transactions
 from tests.capture import execute
@@ -164,12 +165,12 @@ def spans(rows: list[Row]) -> Iterator[dict[str, Any]]:
 def test_pages_of_the_feed(history: Connection, recorded: list[Row], about: dict[str, Any]) -> None:
     for span in spans(recorded):
         where = ChangeFilter(**about, **span)
-        places = [(row.table, *row.position) for row in wanted(recorded, where)]
-        assert found(history, where, limit=500) == places
-        assert found(history, where, limit=3) == places[:3]
+        expected = [(row.table, *row.position) for row in wanted(recorded, where)]
+        assert found(history, where, limit=500) == expected
+        assert found(history, where, limit=3) == expected[:3]
         for row in recorded[20::50]:
-            older = [place for place in places if place[1:] < row.position]
-            newer = [place for place in reversed(places) if place[1:] > row.position]
+            older = [place for place in expected if place[1:] < row.position]
+            newer = [place for place in reversed(expected) if place[1:] > row.position]
             assert found(history, where, before=row.position, limit=4) == older[:4]
             assert found(history, where, after=row.position, limit=4) == newer[:4]
 
@@ -191,6 +192,11 @@ def test_pages_of_transactions(history: Connection, recorded: list[Row], about: 
             assert second.newer is not None
             back = read_transactions(history, metadata, where, after=second.newer, limit=3)
             assert back.transactions == page.transactions
+
+
+def test_no_tables_have_no_changes(history: Connection) -> None:
+    """A page may be allowed none."""
+    assert history.execute(places((), ChangeFilter())).all() == []
 
 
 def test_a_transaction_that_lost_its_row_is_in_the_feed(history: Connection) -> None:
