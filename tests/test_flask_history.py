@@ -88,6 +88,22 @@ def test_reverts(site: Blog) -> None:
         site.audit.revert(update, bind="x")
 
 
+def test_a_command_within_a_context_that_outlives_it(site: Blog) -> None:
+    """What the command made is its own; what comes after is not."""
+
+    @site.app.cli.command("add-post")
+    def add_post() -> None:
+        site.db.session.add(site.Post(title="by the command"))
+        site.db.session.commit()
+
+    assert site.app.test_cli_runner().invoke(args=["add-post"]).exit_code == 0
+    site.db.session.add(site.Post(title="after it"))
+    site.db.session.commit()
+    after, command = site.audit.feed(limit=2).changes
+    assert (command.username, command.context["command"]) == ("cli:add-post", "cli:add-post")
+    assert (after.username, after.context) == (None, {})
+
+
 class Base(DeclarativeBase):
     pass
 

@@ -23,6 +23,7 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     Numeric,
+    SmallInteger,
     String,
     Table,
     Text,
@@ -31,7 +32,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.exc import NotSupportedError
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, foreign, mapped_column, relationship
 
 from flask_pg_audit import AuditConfigError, audited, enable, install_audit_triggers, set_session_vars
 from flask_pg_audit.context.statements import is_harmless_select
@@ -610,3 +611,81 @@ def test_transactions_with_matching_changes_only(connection: Connection, busy: T
     assert [(t.username, t.count) for t in page.transactions] == [("bob", 1)]
     assert (page.newer, page.older) == (None, None)
     assert read_transactions(connection, busy.metadata, ChangeFilter(username="nobody")).transactions == ()
+
+
+class Photo(Base):
+    __tablename__ = "photo"
+    __table_args__ = {"info": audited()}  # noqa: RUF012
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    of_id: Mapped[int]
+
+
+Order.photos = relationship(
+    Photo, primaryjoin=lambda: (Order.id == foreign(Photo.of_id)) & (Photo.kind == "order"), viewonly=True
+)
+
+
+def test_a_relationship_with_more_conditions_is_not_followed() -> None:
+    """It would show what belongs to others."""
+    with pytest.raises(AuditConfigError, match="the relationship 'photos' has more conditions than that columns are"):
+        family(Order, 1, relationships=["photos"])
+
+
+class Animal(Base):
+    __tablename__ = "animal"
+    __table_args__ = {"info": audited()}  # noqa: RUF012
+    __mapper_args__ = {"polymorphic_on": "kind", "polymorphic_identity": "animal"}  # noqa: RUF012
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+
+
+class Dog(Animal):
+    __tablename__ = "dog"
+    __table_args__ = {"info": audited()}  # noqa: RUF012
+    __mapper_args__ = {"polymorphic_identity": "dog"}  # noqa: RUF012
+    id: Mapped[int] = mapped_column(ForeignKey("animal.id"), primary_key=True)
+
+
+@pytest.mark.parametrize("entity", [Dog, Dog(id=1)])
+def test_a_class_in_several_tables_has_several_histories(entity: object) -> None:
+    with pytest.raises(AuditConfigError, match=r"class Dog is kept in several tables \(animal, dog\); each has a hist"):
+        timeline(entity, 1)
+
+
+def test_tables_whose_type_cannot_hold_a_value_do_not_match(connection: Connection) -> None:
+    metadata = MetaData()
+    table = note(metadata, "note", Column("price", Numeric(8, 2)))
+    Table("word", metadata, Column("id", String, primary_key=True), info=audited())
+    Table("small", metadata, Column("id", SmallInteger, primary_key=True), info=audited())
+    install(connection, table)
+    act(
+        connection,
+        "INSERT INTO note VALUES (1, 'a', 2); INSERT INTO word VALUES ('1'), ('x'); INSERT INTO small VALUES (1)",
+    )
+
+    def found(**where: Any) -> list[str]:
+        return [change.table for change in everything(connection, table, **where)]
+
+    assert found(key={"id": 1}) == ["note", "word", "small"]
+    assert found(key={"id": "1"}) == ["note", "word", "small"]
+    assert found(key={"id": "x"}) == ["word"] and found(key={"id": 2**70}) == []
+    assert found(new={"price": True}) == [] and found(new={"price": 2}) == ["note"]
+    plan = str(timeline(table, "1").compile(connection, compile_kwargs={"literal_binds": True}))
+    assert "CAST(new.id AS TEXT)" not in plan, "a number that is typed is found by the index on the key"
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ({"tables": "note"}, "tables is 'note'; give a list"),
+        ({"tables": Order}, "tables is <class .*; give a list"),
+        ({"changed": "text"}, "changed is 'text'; give a list"),
+        ({"actor_id": 5}, "actor_id is 5, which is no text"),
+        ({"since": datetime.date(2026, 1, 1)}, "give a datetime with a time zone"),
+        ({"username": "a\0b"}, "has a NUL character"),
+    ],
+)
+def test_what_is_no_condition(where: dict[str, Any], message: str) -> None:
+    with pytest.raises(AuditConfigError, match=message):
+        ChangeFilter(**where)

@@ -525,3 +525,8 @@ def test_undelete_of_what_was_not_deleted(engine: Engine, connection: Connection
         undelete(connection, table, 2)
     undelete(connection, table, 2, force=True)
     assert connection.execute(select(table)).all() == [(2, "a")]
+
+
+def test_restore_to_a_transaction_is_refused(engine: Engine) -> None:
+    with engine.connect() as connection, pytest.raises(AuditConfigError, match="to is 1; give the position of a change"):
+        restore(connection, MetaData(), 1, to=1)  # type: ignore[arg-type]

@@ -361,7 +361,11 @@ def test_t13_a_column_that_the_model_lacks_is_reported_and_one_that_it_gains_is_
     assert "not declared, so changes are not recorded: column price" in str(problem)
     metadata.tables["item"].append_column(Column("price", Integer))
     actions = [str(action) for action in install_audit_triggers(metadata, engine).actions]
-    assert actions == ["add column price to item_audit (missing)", "replace function public_item_audit (outdated)"]
+    assert actions == [
+        "add column price to item_audit (missing)",
+        "mark column price of item_audit (recorded from now on)",
+        "replace function public_item_audit (outdated)",
+    ]
     run(engine, "INSERT INTO item VALUES (1, 'a', 5)")
     assert recorded(engine, "item", "price") == [("I", 5)]
 

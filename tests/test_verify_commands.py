@@ -237,3 +237,10 @@ def test_a_progress_bar_on_a_terminal(site: Blog, monkeypatch: pytest.MonkeyPatc
     assert "taking the baseline" in terminal.shown and "100%" in terminal.shown
     run(site.app, "verify")
     assert "comparing" in terminal.shown
+
+
+def test_what_differs_does_nothing_to_a_terminal(site: Blog) -> None:
+    """Whoever bypassed auditing chose what is in the row."""
+    unseen(site, "UPDATE post SET title = E'\\x1b]0;pwn\\x07\\u202egpj.exe' WHERE id = 3")
+    output = run(site.app, "verify", "post").output
+    assert "⟨U+001B⟩]0;pwn⟨U+0007⟩⟨U+202E⟩gpj.exe" in output and "\x1b" not in output

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import decimal
 import re
+import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -18,13 +20,55 @@ def has_value(column: ColumnElement[Any], type_: Any, value: Any) -> ColumnEleme
     """Typed where the value is, so that an index serves; else as text."""
     if value is None:
         return column.is_(None)
-    is_text = isinstance(type_, String) and not isinstance(type_, EnumType)
-    if isinstance(value, str) and not is_text:
-        return sa.cast(column, Text) == value
+    value = _typed(type_, value)
+    if not _suits(type_, value):
+        return sa.cast(column, Text) == str(value)
+    if isinstance(value, int) and not -_limit(type_) <= value < _limit(type_):
+        return sa.false()
     if not has_equality(type_):
         return sa.cast(column, Text) == sa.cast(sa.literal(value, type_), Text)
     same: ColumnElement[bool] = column == value
     return same
+
+
+def _python_type(type_: Any) -> type[Any] | None:
+    try:
+        found: type[Any] = type_.python_type
+    except NotImplementedError:
+        return None
+    return found
+
+
+def _typed(type_: Any, value: Any) -> Any:
+    """What a text is for a column of whole numbers or UUIDs: these are keys, which an index finds by their value."""
+    parse = {int: int, uuid.UUID: uuid.UUID}.get(_python_type(type_) or str)
+    if not isinstance(value, str) or parse is None:
+        return value
+    try:
+        typed = parse(value)
+    except ValueError:
+        return value
+    return typed if str(typed) == value else value
+
+
+def _suits(type_: Any, value: Any) -> bool:
+    """Whether PostgreSQL can compare the two without being told how."""
+    if isinstance(value, str):
+        return isinstance(type_, String) and not isinstance(type_, EnumType)
+    if isinstance(type_, sa.TypeDecorator):
+        return True  # it knows what it takes
+    python = _python_type(type_)
+    if python is None or isinstance(type_, (EnumType, sa.JSON)):
+        return True
+    if isinstance(value, bool) or python is bool:
+        return isinstance(value, bool) and python is bool
+    numbers = (int, float, decimal.Decimal)
+    return isinstance(value, numbers) if python in numbers else isinstance(value, python)
+
+
+def _limit(type_: Any) -> float:
+    bits = 16 if isinstance(type_, sa.SmallInteger) else 64 if isinstance(type_, sa.BigInteger) else 32
+    return 2.0 ** (bits - 1) if isinstance(type_, sa.Integer) else float("inf")
 
 
 def has_equality(type_: Any) -> bool:

@@ -14,13 +14,19 @@ from ..errors import AuditConfigError
 def find_table(entity: object) -> Table:
     """The table of ``entity``: a ``Table``, a mapped class, or an instance of one.
 
-    :raises AuditConfigError: it is none of these, or mapped to something that is no table.
+    :raises AuditConfigError: it is none of these, or mapped to several tables or to something that is no table.
     """
     if isinstance(entity, Table):
         return entity
     inspected: Any = inspect(entity, raiseerr=False)
     mapper = getattr(inspected, "mapper", None)
     if isinstance(mapper, Mapper) and isinstance(mapper.local_table, Table):
+        if len(mapper.tables) > 1:
+            names = ", ".join(sorted(str(table) for table in mapper.tables))
+            raise AuditConfigError(
+                f"class {mapper.class_.__name__} is kept in several tables ({names}); each has a history of its "
+                "own, so ask for the tables, Class.__table__, with the key"
+            )
         return mapper.local_table
     raise AuditConfigError(f"{entity!r} is neither a Table, nor a mapped class, nor an instance of one")
 

@@ -9,6 +9,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Column, ColumnElement, FromClause, Select, Table
 from sqlalchemy.orm import Mapper, RelationshipProperty
+from sqlalchemy.sql import operators
+from sqlalchemy.sql.expression import BinaryExpression, BindParameter, FunctionElement, UnaryExpression
+from sqlalchemy.sql.visitors import iterate
 
 from ..errors import AuditConfigError
 from .changes import Changes
@@ -104,7 +107,10 @@ def followable(mapper: Mapper[Any], recorded: RecordedTable, tables: Sequence[Re
 def _is_followable(
     relationship: RelationshipProperty[Any], recorded: RecordedTable, tables: Sequence[RecordedTable]
 ) -> bool:
-    pairs, target = _lead(relationship)
+    try:
+        pairs, target = _lead(relationship)
+    except AuditConfigError:
+        return False
     children = next((table for table in tables if table.table is target), None)
     if children is None:
         return False
@@ -150,9 +156,23 @@ def _places_of_children(mapper: Mapper[Any], members: _Members, path: str, find:
 
 def _lead(relationship: RelationshipProperty[Any]) -> tuple[_Pairs, FromClause]:
     """How what belongs to a record is found, and where: of many-to-many relationships the association table."""
-    if relationship.secondary is None:
-        return list(relationship.local_remote_pairs or ()), relationship.mapper.local_table
-    return list(relationship.synchronize_pairs), relationship.secondary
+    if relationship.secondary is not None:
+        return list(relationship.synchronize_pairs), relationship.secondary
+    pairs = list(relationship.local_remote_pairs or ())
+    if _conditions(relationship.primaryjoin) != len(pairs):
+        raise AuditConfigError(
+            f"the relationship {relationship.key!r} has more conditions than that columns are equal "
+            f"({relationship.primaryjoin}); it cannot be followed through the history"
+        )
+    return pairs, relationship.mapper.local_table
+
+
+def _conditions(join: ColumnElement[bool]) -> int:
+    """How many conditions a join has; one that is no plain equality counts for more than it is."""
+    equals = [one for one in iterate(join) if isinstance(one, BinaryExpression)]
+    plain = all(one.operator is operators.eq for one in equals)
+    others = [one for one in iterate(join) if isinstance(one, (BindParameter, FunctionElement, UnaryExpression))]
+    return len(equals) if plain and not others else -1
 
 
 def _belonging(children: RecordedTable, members: _Members, pairs: _Pairs) -> Iterator[Select[Any]]:

@@ -7,10 +7,10 @@ import enum
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypedDict
 
 import sqlalchemy as sa
-from sqlalchemy import ColumnElement, FromClause, MetaData, Select, Text
+from sqlalchemy import ColumnElement, FromClause, MetaData, Select, Table, Text
 
 from ..declare.columns import OPERATION_LABELS
 from ..declare.tables import indexed_part, request_id_of
@@ -36,6 +36,28 @@ class Any_(enum.Enum):
 
 #: Whoever: what ``username`` and ``actor_id`` are when they do not matter. ``None`` is nobody.
 ANY: Final = Any_.ANY
+
+
+class Conditions(TypedDict, total=False):
+    """The fields of a :class:`ChangeFilter`, as keyword arguments."""
+
+    tables: Collection[object]
+    operations: Collection[str]
+    username: str | Literal[Any_.ANY] | None
+    actor_id: str | Literal[Any_.ANY] | None
+    role: str | None
+    transaction_id: int | None
+    request_id: str | None
+    context: Mapping[str, str]
+    key: Mapping[str, Any]
+    since: datetime.datetime | None
+    until: datetime.datetime | None
+    changed: Collection[str]
+    old: Mapping[str, Any]
+    new: Mapping[str, Any]
+    text: Collection[str]
+    any_of: Collection[Collection[ChangeFilter]]
+    excluding: Collection[ChangeFilter]
 
 
 @dataclass(frozen=True)
@@ -87,12 +109,30 @@ class ChangeFilter:
     excluding: Collection[ChangeFilter] = ()
 
     def __post_init__(self) -> None:
+        self._check_types()
         unknown = [operation for operation in self.operations if operation not in OPERATION_LABELS]
         if unknown:
             known = ", ".join(f"{code} ({label})" for code, label in OPERATION_LABELS.items())
             raise AuditConfigError(f"there is no operation {unknown[0]!r}; there are {known}")
         for name in ("since", "until"):
             check_instant(getattr(self, name), name)
+
+    def _check_types(self) -> None:
+        for name in ("tables", "changed", "text"):
+            value: object = getattr(self, name)
+            if isinstance(value, (str, type, Table)) or not isinstance(value, Collection):
+                raise AuditConfigError(f"{name} is {value!r}; give a list")
+        for name in ("username", "actor_id", "role", "request_id"):
+            value = getattr(self, name)
+            if value is not None and value is not ANY and not isinstance(value, str):
+                raise AuditConfigError(f"{name} is {value!r}, which is no text")
+        for name in ("since", "until"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, datetime.datetime):
+                raise AuditConfigError(f"{name} is {value!r}; give a datetime with a time zone")
+        for text in (self.username, self.actor_id, self.role, self.request_id, *self.text, *self.context.values()):
+            if isinstance(text, str) and "\0" in text:
+                raise AuditConfigError(f"{text!r} has a NUL character, which PostgreSQL keeps in no text")
 
     def chosen(self, tables: Collection[RecordedTable]) -> tuple[RecordedTable, ...]:
         """Those of ``tables`` that may have matching changes; at least one, which is then found to have none.

@@ -70,6 +70,8 @@ def restore(
     """
     if isinstance(to, datetime.datetime):
         check_instant(to, "to")
+    elif not isinstance(to, Position):
+        raise AuditConfigError(f"to is {to!r}; give the position of a change, or a datetime with a time zone")
     table, wanted_key = _record(entity, key)
     options = Options(columns, force, values or {}, dry_run)
 

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, MetaData, Subquery, Table
+from typing_extensions import Unpack
 
 from ..errors import AuditConfigError
 from ..history.as_of import as_of
@@ -13,7 +14,7 @@ from ..history.change import Change
 from ..history.entity import find_table
 from ..history.family import family
 from ..history.feed import Page, read_changes, read_feed
-from ..history.filter import ChangeFilter
+from ..history.filter import ChangeFilter, Conditions
 from ..history.moment import Moment
 from ..history.past_object import get_as_of
 from ..history.position import Position
@@ -33,7 +34,7 @@ class HistoryMethods:
         after: Position | None = None,
         limit: int = 50,
         bind: str | None = None,
-        **where: Any,
+        **where: Unpack[Conditions],
     ) -> Page:
         """The newest changes of all audited tables, a page of them.
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import click
 from flask import current_app, g, has_app_context, has_request_context, request
 
 from ..context.scope import current_scope
@@ -49,7 +50,8 @@ def resolve_settings(state: AuditState) -> dict[str, str]:
     scope = current_scope()
     user = None if "username" in scope else _load_user(state)
     current = request._get_current_object() if has_request_context() else None  # type: ignore[attr-defined]
-    cause = (user, scope, current, state.setting_names)
+    # A command may run within an application context that outlives it, in tests say.
+    cause = (user, scope, current, state.setting_names, click.get_current_context(silent=True))
     memo: _Memo | None = g.get(_MEMO) if has_app_context() else None
     if memo is not None and all(old is new for old, new in zip(memo.cause, cause, strict=True)):
         return memo.settings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from ..errors import AuditConfigError
@@ -43,6 +43,7 @@ class RevertMethods:
         transaction_id: int,
         *,
         continued: bool = False,
+        tables: Collection[object] = (),
         force: bool = False,
         values: Mapping[str, Any] | None = None,
         dry_run: bool = False,
@@ -63,6 +64,7 @@ class RevertMethods:
             metadata,
             transaction_id,
             continued=continued,
+            tables=tables,
             force=force,
             values=values,
             dry_run=dry_run,

@@ -9,6 +9,7 @@ import click
 from flask.cli import with_appcontext
 
 from ...database.check import WHY, check
+from ...ui.text import visible
 from ..state import get_state
 from .group import audit_cli, bind_option, binds
 
@@ -39,7 +40,7 @@ def check_command(as_json: bool, ignore: tuple[str, ...], bind_key: str | None) 
         click.echo(json.dumps([{"bind": key, **dataclasses.asdict(finding)} for key, finding in findings], indent=2))
     else:
         for key, finding in findings:
-            click.echo(f"{f'{key}: ' if key else ''}{finding}")
+            click.echo(visible(f"{f'{key}: ' if key else ''}{finding}").replace("\n", "⟨U+000A⟩"))
     if findings:
         raise click.exceptions.Exit(1)
     if not as_json:

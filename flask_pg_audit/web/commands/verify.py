@@ -12,6 +12,7 @@ from flask.cli import with_appcontext
 from ...database.differences import REPAIRABLE, Verified
 from ...database.verify import LIMIT, verify
 from ...errors import AuditError
+from ...ui.text import visible
 from .group import (
     audit_cli,
     batch_size_option,
@@ -82,7 +83,7 @@ def _echo(found: _Found, repair: bool) -> None:
     for key, table in found:
         bind = f"{key}: " if key else ""
         for difference in table.differences:
-            click.echo(f"{bind}{difference}")
+            click.echo(visible(f"{bind}{difference}").replace("\n", "⟨U+000A⟩"))
         for kind, count in table.counts.items():
             hidden = count - sum(difference.kind == kind for difference in table.differences)
             if hidden:
