@@ -528,5 +528,5 @@ def test_undelete_of_what_was_not_deleted(engine: Engine, connection: Connection
 
 
 def test_restore_to_a_transaction_is_refused(engine: Engine) -> None:
-    with engine.connect() as connection, pytest.raises(AuditConfigError, match="to is 1; give the position of a change"):
+    with engine.connect() as connection, pytest.raises(AuditConfigError, match="to is 1; give the position"):
         restore(connection, MetaData(), 1, to=1)  # type: ignore[arg-type]
