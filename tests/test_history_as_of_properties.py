@@ -6,6 +6,7 @@ import datetime
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -33,7 +34,8 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 from flask_pg_audit import install_audit_triggers
 from flask_pg_audit.history.as_of import as_of
-from flask_pg_audit.history.feed import Position
+from flask_pg_audit.history.feed import Position, read_changes
+from flask_pg_audit.history.timeline import timeline
 from tests.capture import audited_table, column
 from tests.server import Database
 
@@ -279,6 +281,18 @@ class World:
             done = next(done for done, _, audit_id in self.points if audit_id >= end)
             yield transaction_id, self.state(done)
 
+    def replayed(self) -> Rows:
+        """Where the timelines of all keys lead to; each change begins where the one before it ended."""
+        rows: Rows = {}
+        for key in {key for _, effect in self.effects for key in effect}:
+            changes = read_changes(self.observer, self.table.metadata, timeline(self.table, key))
+            for later, earlier in pairwise(changes):
+                if later.operation == "U" and later.old is not None:
+                    assert later.old == earlier.new
+            if changes and changes[0].new is not None:
+                rows[key] = {name: changes[0].new.get(name) for name in self.table.c.keys()}  # noqa: SIM118 (a column collection)
+        return rows
+
     def past(self, when: Any) -> Rows:
         return self._by_key(self.observer.execute(select(as_of(self.table, when))).mappings())
 
@@ -307,3 +321,4 @@ def test_every_point_is_as_it_was(database: Database, data: st.DataObject) -> No
         world.run(program)
         for when, expected in world.moments():
             assert world.past(when) == expected, when
+        assert world.replayed() == world.state(len(world.effects))

@@ -10,7 +10,7 @@ import pytest
 from click.testing import Result
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import Column, Integer, NullPool, Table, Text, text
+from sqlalchemy import Column, Integer, NullPool, String, Table, Text, text
 
 from flask_pg_audit import FlaskAudit, audited
 from tests.blog import Blog, blog
@@ -241,6 +241,11 @@ def test_a_progress_bar_on_a_terminal(site: Blog, monkeypatch: pytest.MonkeyPatc
 
 def test_what_differs_does_nothing_to_a_terminal(site: Blog) -> None:
     """Whoever bypassed auditing chose what is in the row."""
-    unseen(site, "UPDATE post SET title = E'\\x1b]0;pwn\\x07\\u202egpj.exe' WHERE id = 3")
-    output = run(site.app, "verify", "post").output
-    assert "⟨U+001B⟩]0;pwn⟨U+0007⟩⟨U+202E⟩gpj.exe" in output and "\x1b" not in output
+    Table("word", site.db.metadata, Column("id", String, primary_key=True), info=audited())
+    with site.app.app_context():
+        site.db.create_all()
+    assert run(site.app, "install").exit_code == 0
+    hostile = "'a' || chr(27) || ']0;pwn' || chr(7) || chr(8238) || 'gpj.exe'"
+    do(site, f"ALTER TABLE word DISABLE TRIGGER USER; INSERT INTO word VALUES ({hostile})")
+    output = run(site.app, "verify", "word").output
+    assert "a⟨U+001B⟩]0;pwn⟨U+0007⟩⟨U+202E⟩gpj.exe" in output and "\x1b" not in output
