@@ -90,7 +90,19 @@ def _existing(type_: Any) -> TypeEngine[Any]:
         array = copy(type_)
         array.item_type = _existing(type_.item_type)
         return array
-    return ENUM(*type_.enums, name=type_.name, schema=type_.schema, create_type=False)
+    return _ExistingENUM(*type_.enums, name=type_.name, schema=type_.schema, create_type=False)
+
+
+class _ExistingENUM(ENUM):
+    """Says in a revision that it is there; before 2.1 SQLAlchemy leaves that out of a type's ``repr()``."""
+
+    def __repr__(self) -> str:
+        text = super().__repr__()
+        return text if "create_type" in text else f"{text[:-1]}, create_type=False)"
+
+
+# By these Alembic writes ``postgresql.ENUM(...)``.
+_ExistingENUM.__name__, _ExistingENUM.__module__ = ENUM.__name__, ENUM.__module__
 
 
 def keep_enums(upgrade_ops: UpgradeOps, declared: Mapping[str, Enum], installed: Installed) -> None:
