@@ -21,6 +21,7 @@ from flask_pg_audit.database.differences import MEANING, REPAIRABLE, ColumnDiffe
 from flask_pg_audit.declare.naming import DEFAULT_CONVENTIONS
 from flask_pg_audit.declare.options import RESERVED_SETTINGS, AuditOptions
 from flask_pg_audit.history import ChangeFilter
+from flask_pg_audit.history.filter import Conditions
 from flask_pg_audit.web.commands import audit_cli
 from flask_pg_audit.web.config import AuditConfig
 from flask_pg_audit.web.metadata import REQUEST_KEYS
@@ -57,6 +58,10 @@ def test_the_history_package() -> None:
     assert ".. automodule:: flask_pg_audit.history" in page("api")
     for name in history.__all__:
         assert inspect.getdoc(getattr(history, name)), name
+
+
+def test_the_conditions_that_are_typed_are_those_of_the_filter() -> None:
+    assert set(Conditions.__annotations__) == {field.name for field in fields(ChangeFilter)}
 
 
 @pytest.mark.parametrize("condition", [field.name for field in fields(ChangeFilter)])

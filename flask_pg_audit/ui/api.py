@@ -20,7 +20,7 @@ from ..history.key import parse_key
 from ..history.position import Position
 from ..history.timeline import order_places, record_places
 from ..history.transactions import Transaction, read_page
-from .arguments import read_id, read_position
+from .arguments import read_id, read_position, refuse_both
 from .openapi import build_openapi
 from .searching import read_query
 from .viewer import Reading, get_viewer
@@ -47,7 +47,7 @@ def list_transactions() -> ResponseReturnValue:
     """The newest transactions that a search finds, with how many changes each made."""
     viewer, limit = get_viewer(), _limit()
     before, after = read_id("before"), read_id("after")
-    _refuse_both(before, after)
+    refuse_both(before, after)
     with viewer.read() as reading:
         page = read_page(reading.connection, reading.tables, _where(reading), before, after, limit)
     log_view(viewer, "search", len(page.transactions))
@@ -64,7 +64,7 @@ def list_changes() -> ResponseReturnValue:
     """The newest changes that a search finds, with their values in full."""
     viewer, limit = get_viewer(), _limit()
     before, after = read_position("before"), read_position("after")
-    _refuse_both(before, after)
+    refuse_both(before, after)
     with viewer.read() as reading:
         query = places(reading.tables, _where(reading), before=before, after=after, limit=limit + 1)
         rows, more = _rows(reading, read_places(reading.connection, query), limit, after is not None)
@@ -76,7 +76,7 @@ def show_record() -> ResponseReturnValue:
     """One record's changes, the newest first, with their values in full."""
     viewer, limit = get_viewer(), _limit()
     before, after = read_position("before"), read_position("after")
-    _refuse_both(before, after)
+    refuse_both(before, after)
     with viewer.read() as reading:
         table = reading.table(request.args.get("table", ""))
         if table is None or not set(table.key_names) <= set(table.column_names):
@@ -101,11 +101,6 @@ def _limit() -> int:
     if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= MAX_LIMIT:
         raise BadRequest(f"limit: {text[:40]!r} is no number from 1 to {MAX_LIMIT}.")
     return int(text)
-
-
-def _refuse_both(before: object, after: object) -> None:
-    if before is not None and after is not None:
-        raise BadRequest("Give before or after, not both.")
 
 
 def _where(reading: Reading) -> ChangeFilter:

@@ -73,3 +73,12 @@ def read_id(name: str) -> int | None:
     if not _ID.fullmatch(text) or not MIN_ID <= int(text) <= MAX_ID:
         raise BadRequest(f"{name}: {text[:40]!r} is no number of a transaction.")
     return int(text)
+
+
+def refuse_both(before: object, after: object) -> None:
+    """A page is before a place or after one.
+
+    :raises werkzeug.exceptions.BadRequest: both are given.
+    """
+    if before is not None and after is not None:
+        raise BadRequest("Give before or after, not both.")

@@ -6,14 +6,12 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from werkzeug.exceptions import BadRequest
-
 from ..history.excerpts import Excerpt, read_excerpts
 from ..history.feed import places, read_places
 from ..history.filter import ChangeFilter
 from ..history.position import Position
 from ..history.transactions import Count, Transaction, TransactionPage, read_page
-from .arguments import MIN_ID, read_id
+from .arguments import MIN_ID, read_id, refuse_both
 from .links import link
 from .search import Query
 from .viewer import Reading, Viewer
@@ -87,8 +85,7 @@ def read_feed_page(viewer: Viewer, reading: Reading, query: Query) -> FeedPage:
     :raises werkzeug.exceptions.BadRequest: an argument makes no sense.
     """
     before, after = read_id("before"), read_id("after")
-    if before is not None and after is not None:
-        raise BadRequest("Give before or after, not both.")
+    refuse_both(before, after)
     where, tables, size = query.where, query.where.chosen(reading.tables), viewer.state.config.page_size
     if query.errors or not tables:
         page = TransactionPage((), newer=None, older=None)

@@ -22,7 +22,7 @@ from ..history.position import Position
 from ..history.recorded import RecordedTable
 from ..history.timeline import order_places, record_places
 from ..history.versions import read_row_state
-from .arguments import read_list, read_position
+from .arguments import read_list, read_position, refuse_both
 from .links import link
 from .past import Past, read_past
 from .versions import Comparison, read_comparison
@@ -112,8 +112,7 @@ def read_record_page(viewer: Viewer, reading: Reading) -> RecordPage:
     related = followable(record.mapper, record.table, reading.tables) if record.mapper is not None else ()
     shown = _read_shown(related)
     before, after = read_position("before"), read_position("after")
-    if before is not None and after is not None:
-        raise BadRequest("Give before or after, not both.")
+    refuse_both(before, after)
     size = viewer.state.config.page_size
     found, newer, older = _read_page(reading, record, shown, before, after, size)
     kept = {"a": request.args.get("a"), "b": request.args.get("b"), "as-of": request.args.get("as-of")}

@@ -12,7 +12,7 @@ from ..history.feed import places, read_places
 from ..history.filter import ChangeFilter
 from ..history.position import Position
 from ..history.transactions import Transaction, load_transactions
-from .arguments import MIN_ID, read_id
+from .arguments import MIN_ID, read_id, refuse_both
 from .links import link
 from .viewer import Reading, Viewer
 
@@ -43,8 +43,7 @@ def read_transaction_page(viewer: Viewer, reading: Reading) -> TransactionPage |
     id_, after, before = read_id("id"), read_id("after"), read_id("before")
     if id_ is None:
         raise BadRequest("id: say which transaction.")
-    if before is not None and after is not None:
-        raise BadRequest("Give before or after, not both.")
+    refuse_both(before, after)
     [transaction] = load_transactions(reading.connection, reading.tables, ChangeFilter(), [id_]) or [None]
     table = request.args.get("table") or None
     if transaction is None or not transaction.counts or (table and table not in transaction.tables):

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, MetaData
 from werkzeug.exceptions import BadRequest
 
 from ..history.recorded import RecordedTable, read_recorded_tables
+from ..history.snapshot import snapshot
 from .access import Access
 
 _VIEWER = "_flask_pg_audit_viewer"
@@ -110,11 +111,9 @@ class Viewer:
     def read(self) -> Iterator[Reading]:
         """Look into the database.
 
-        On a connection of its own, so that nothing of the request's session is touched, in a transaction that cannot
-        write and sees one moment, also where the app's engine is in AUTOCOMMIT mode.
+        On a connection of its own, so that nothing of the request's session is touched.
         """
-        with self.state.db.engines[self.bind].connect() as connection:
-            connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        with snapshot(self.state.db.engines[self.bind]) as connection:
             yield Reading(connection, self.access.visible(read_recorded_tables(connection, self.metadata)))
 
 

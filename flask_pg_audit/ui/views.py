@@ -29,9 +29,9 @@ def read_views_page(viewer: Viewer) -> ViewsPage:
     """
     if not viewer.state.config.log_views:
         raise NotFound("This application does not record who reads the log.")
-    access, size = viewer.access, viewer.state.config.page_size
-    if access.scope is not None or access.tables is not None or access.columns is not None:
+    if not viewer.sees_everything:
         raise Forbidden("You see a part of the log, so you may not see what others looked for.")
+    size = viewer.state.config.page_size
     with viewer.read() as reading:
         views = read_views(reading.connection, viewer.metadata, before=read_id("before"), limit=size + 1)
     older = link("views", before=views[size - 1].id) if len(views) > size else None

@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, MetaData, Subquery, Table
 from typing_extensions import Unpack
 
-from ..errors import AuditConfigError
 from ..history.as_of import as_of
 from ..history.change import Change
 from ..history.entity import find_table
@@ -46,7 +45,7 @@ class HistoryMethods:
 
         .. versionadded:: 0.1
         """
-        metadata = _metadata(bind)
+        metadata = get_state().metadata(bind)
         chosen = ChangeFilter(**where)
         return read_feed(_connection(metadata), metadata, chosen, before=before, after=after, limit=limit)
 
@@ -111,7 +110,7 @@ class HistoryMethods:
 
         .. versionadded:: 0.1
         """
-        metadata = _metadata(bind)
+        metadata = get_state().metadata(bind)
         return read_transaction(_connection(metadata), metadata, transaction_id, after=after, limit=limit)
 
     def as_of(self, entity: type[Any] | Table, when: Moment) -> Subquery:
@@ -132,14 +131,6 @@ class HistoryMethods:
         .. versionadded:: 0.1
         """
         return get_as_of(get_state().db.session, model, key, when)
-
-
-def _metadata(bind: str | None) -> MetaData:
-    metadatas = get_state().metadatas
-    if bind not in metadatas:
-        known = ", ".join(repr(key) for key in metadatas) or "none"
-        raise AuditConfigError(f"the bind {bind!r} has no audited tables; those that have: {known}")
-    return metadatas[bind]
 
 
 def _connection(metadata: MetaData, table: Table | None = None) -> Connection:

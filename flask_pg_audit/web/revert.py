@@ -6,7 +6,6 @@ import datetime
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from ..errors import AuditConfigError
 from ..history.change import Change
 from ..history.position import Position
 from ..revert import Reverted, restore, revert, revert_transaction, undelete
@@ -33,9 +32,7 @@ class RevertMethods:
         .. versionadded:: 0.1
         """
         state = get_state()
-        metadata = state.metadatas.get(bind)
-        if metadata is None:
-            raise AuditConfigError(f"the bind {bind!r} has no audited tables")
+        metadata = state.metadata(bind)
         return revert(state.db.session, metadata, changes, columns=columns, force=force, values=values, dry_run=dry_run)
 
     def revert_transaction(
@@ -56,9 +53,7 @@ class RevertMethods:
         .. versionadded:: 0.1
         """
         state = get_state()
-        metadata = state.metadatas.get(bind)
-        if metadata is None:
-            raise AuditConfigError(f"the bind {bind!r} has no audited tables")
+        metadata = state.metadata(bind)
         return revert_transaction(
             state.db.session,
             metadata,

@@ -59,6 +59,17 @@ class AuditState:
         """The ``MetaData`` objects that have audited tables, by bind key."""
         return {key: metadata for key, metadata in self.db.metadatas.items() if audit_metadata(metadata)}
 
+    def metadata(self, bind: str | None) -> MetaData:
+        """That of one bind.
+
+        :raises AuditConfigError: it has no audited tables.
+        """
+        metadatas = self.metadatas
+        if bind not in metadatas:
+            known = ", ".join(map(repr, metadatas)) or "none"
+            raise AuditConfigError(f"the bind {bind!r} has no audited tables; those that have: {known}")
+        return metadatas[bind]
+
     def beside(self, key: str | None) -> tuple[MetaData, ...]:
         """The ``MetaData`` of the other binds that are in the same database as the bind ``key``."""
         place = _place(self.db.engines[key])
