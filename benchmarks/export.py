@@ -6,6 +6,7 @@ Exports all changes of a history as CSV, with the memory of this process before 
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import resource
 import sys
@@ -32,12 +33,13 @@ def main() -> int:
         if not built:
             build(engine, options.rows, print)
         with snapshot(engine) as connection:
-            before, start, size, lines = _memory(), time.perf_counter(), 0, 0
-            for part in FORMATS[options.format](export_rows(connection, metadata)):
-                size += len(part)
-                lines += 1
-            seconds = time.perf_counter() - start
-        print(f"{lines:,} changes, {size / 2**20:,.0f} MB in {seconds:.1f} s, {_memory() - before:.0f} MB more memory")
+            before, start, counter = _memory(), time.perf_counter(), itertools.count()
+            rows = (row for row, _ in zip(export_rows(connection, metadata), counter, strict=False))
+            size = sum(map(len, FORMATS[options.format](rows)))
+            seconds, changes = time.perf_counter() - start, next(counter)
+        print(
+            f"{changes:,} changes, {size / 2**20:,.0f} MB in {seconds:.1f} s, {_memory() - before:.0f} MB more memory"
+        )
     return 0
 
 
