@@ -11,6 +11,7 @@ from jinja2 import Environment
 
 from .chart import format_amount
 from .differences import show_difference
+from .language import format_number, get_language, template_gettext, template_ngettext
 from .links import NAVIGATION, change_link, here, link, record_link, table_link
 from .query import term
 from .room import MAX_PAGE, ROOMS, Room
@@ -43,7 +44,7 @@ def render_page(template: str, *, room: Room | None = None, **values: object) ->
     :param room: how much of each value is shown. Without it, as much as leaves the page below 200 KB: it is rendered
         again with less until it is.
     """
-    page = {**_host_values(), "url_for": url_for, **_frame(), **values}
+    page = {**_host_values(), "url_for": url_for, "fpa_language": get_language(), **_frame(), **values}
     found = _environment().get_template(f"flask_pg_audit/{template}")
     body = ""
     for fpa_room in ROOMS if room is None else (room,):
@@ -108,11 +109,17 @@ def _environment() -> Environment:
             "fpa_visible": visible,
             "fpa_time": _time,
             "fpa_amount": format_amount,
+            "fpa_number": format_number,
             "fpa_clock": _clock,
             "fpa_day": _day,
             "fpa_value": show_value,
             "fpa_difference": show_difference,
             "fpa_clip": clip,
         }  # the host's own stay as they are
+        environment.globals = {
+            **environment.globals,
+            "fpa_gettext": template_gettext,
+            "fpa_ngettext": template_ngettext,
+        }
         state.environment = environment
     return state.environment
