@@ -7,11 +7,11 @@ replaces some texts of ours.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from gettext import GNUTranslations, NullTranslations
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flask import current_app, g, has_app_context
 from markupsafe import Markup, escape
@@ -123,8 +123,8 @@ def _host_locale() -> Locale | None:
 
 def _host_directories() -> list[str]:
     """Where the application has its catalogs; none when it did not set up Flask-Babel 3 or later."""
-    directories: Iterable[str] = getattr(current_app.extensions.get("babel"), "translation_directories", ())
-    return list(directories)
+    host: Any = current_app.extensions.get("babel")
+    return [str(directory) for directory in getattr(host, "translation_directories", ())]
 
 
 def _read_language(locale: Locale) -> Language:
