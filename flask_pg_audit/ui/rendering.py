@@ -9,10 +9,12 @@ from typing import Any
 from flask import current_app, url_for
 from jinja2 import Environment
 
+from .catalog import get_language
 from .chart import format_amount
 from .differences import show_difference
-from .language import format_number, get_language, template_gettext, template_ngettext
+from .language import template_gettext, template_ngettext
 from .links import NAVIGATION, change_link, here, link, record_link, table_link
+from .numbers import format_number, format_size
 from .query import term
 from .room import MAX_PAGE, ROOMS, Room
 from .state import get_ui_state
@@ -78,9 +80,12 @@ def _frame() -> dict[str, Any]:
 
 def _time(at: datetime.datetime, form: str = "%Y-%m-%d %H:%M:%S %Z") -> str:
     """In the viewer's time zone."""
+    return _local(at).strftime(form)
+
+
+def _local(at: datetime.datetime) -> datetime.datetime:
     viewer = find_viewer()
-    zone = viewer.zone if viewer is not None else datetime.timezone.utc
-    return at.astimezone(zone).strftime(form)
+    return at.astimezone(viewer.zone if viewer is not None else datetime.timezone.utc)
 
 
 def _clock(at: datetime.datetime) -> str:
@@ -88,7 +93,13 @@ def _clock(at: datetime.datetime) -> str:
 
 
 def _day(at: datetime.datetime) -> str:
-    return _time(at, "%A, %d %B %Y").replace(" 0", " ")
+    """A heading, in words; what stands beside a change is unambiguous in every language instead."""
+    locale = get_language().locale
+    if locale is None:
+        return _time(at, "%A, %d %B %Y").replace(" 0", " ")
+    from babel.dates import format_date
+
+    return format_date(_local(at), "full", locale=locale)
 
 
 def _host_values() -> dict[str, Any]:
@@ -110,6 +121,7 @@ def _environment() -> Environment:
             "fpa_time": _time,
             "fpa_amount": format_amount,
             "fpa_number": format_number,
+            "fpa_size": format_size,
             "fpa_clock": _clock,
             "fpa_day": _day,
             "fpa_value": show_value,

@@ -9,7 +9,7 @@ from flask import current_app
 from jinja2 import Environment
 
 if TYPE_CHECKING:
-    from .language import Language
+    from .catalog import Language
 
 _KEY = "audit.ui"
 
