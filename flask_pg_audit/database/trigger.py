@@ -132,7 +132,7 @@ class AuditTrigger:
     function_name: QualifiedName
     trigger_names: tuple[tuple[str, str], ...]
     columns: tuple[str, ...]
-    telling_columns: tuple[str, ...]
+    comparable_columns: tuple[str, ...]
     key: tuple[KeyColumn, ...]
     settings: tuple[TriggerSetting, ...]
     level: Level
@@ -154,6 +154,11 @@ class AuditTrigger:
     @property
     def refuse_function(self) -> QualifiedName:
         return self.infrastructure.refuse_change
+
+    @property
+    def telling_columns(self) -> tuple[str, ...]:
+        """The columns that are compared before whole rows are."""
+        return tuple(name for name in self.comparable_columns if name in self.columns)[:_MOST_TELLING]
 
     @property
     def required_settings(self) -> tuple[str, ...]:
@@ -229,7 +234,7 @@ def build_audit_trigger(audited: AuditedTable, default_schema: str) -> AuditTrig
         function_name=QualifiedName(infrastructure.schema, audit_function_name(table)),
         trigger_names=tuple(_build_trigger_names(audited)),
         columns=tuple(column.name for column in audited.image_columns),
-        telling_columns=tuple(_telling_columns(audited)),
+        comparable_columns=tuple(_comparable_columns(audited)),
         key=tuple(KeyColumn(c.name, not _has_built_in_equality(c)) for c in audited.key_columns),
         settings=tuple(map(_build_setting, sorted(audited.settings, key=lambda setting: setting.name))),
         level=options.level,
@@ -248,11 +253,10 @@ def _build_trigger_names(audited: AuditedTable) -> Iterator[tuple[str, str]]:
     yield "row", audit_trigger_name(audited.table, "_row", prefix=_FIRES_FIRST)
 
 
-def _telling_columns(audited: AuditedTable) -> list[str]:
+def _comparable_columns(audited: AuditedTable) -> list[str]:
     """Columns, by the order of their types, whose inequality proves a change. Those of the key are the same anyway."""
-    others = [column for column in audited.image_columns if column not in audited.key_columns]
-    found = [column.name for type_ in _TELLING for column in others if isinstance(_plain(column.type), type_)]
-    return found[:_MOST_TELLING]
+    others = [column for column in audited.image_columns if not column.primary_key]
+    return [column.name for type_ in _TELLING for column in others if isinstance(_plain(column.type), type_)]
 
 
 def _plain(type_: TypeEngine[Any]) -> TypeEngine[Any]:
