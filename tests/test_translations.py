@@ -122,16 +122,17 @@ def _constants(node: nodes.Node) -> Iterator[str]:
         yield from _constants(node.expr1)
         if node.expr2 is not None:
             yield from _constants(node.expr2)
-    elif isinstance(node, (nodes.Concat, nodes.Or, nodes.Dict, nodes.Pair, nodes.Tuple, nodes.Filter)):
-        children = [node.value] if isinstance(node, nodes.Pair) else node.iter_child_nodes()
-        for child in children:
+    elif isinstance(node, (nodes.Pair, nodes.Filter)):
+        yield from _constants(node.value if isinstance(node, nodes.Pair) else node.node or nodes.Const(None))
+    elif isinstance(node, (nodes.Concat, nodes.Or, nodes.Dict, nodes.Tuple)):
+        for child in node.iter_child_nodes():
             yield from _constants(child)
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
 def test_an_expression_of_a_template_comes_to_no_text_of_its_own(path: Path) -> None:
     tree = Environment().parse(path.read_text())
-    shown = [child for output in tree.find_all(nodes.Output) for child in output.nodes]
+    shown: list[nodes.Node] = [child for output in tree.find_all(nodes.Output) for child in output.nodes]
     shown += [assignment.node for assignment in tree.find_all(nodes.Assign)]
     texts = [text for child in shown for text in _constants(child)]
     # Names of elements and formats of times are no words of a language.

@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import ProgrammingError, TimeoutError
 from werkzeug.exceptions import BadRequest, Forbidden, NotFound
 
-from ..errors import AuditConfigError, AuditError, sqlstate
+from ..errors import AuditConfigError, AuditError, AuditInstallError, sqlstate
 from . import api, pages
 from .access import NO_ACCESS, Access, decide
 from .catalog import speak_english
@@ -144,6 +144,8 @@ def _unavailable(error: AuditError) -> ResponseReturnValue:
     """Who reads the log could not be recorded, say. A mistake in the application is its developer's to see."""
     if isinstance(error, AuditConfigError):
         raise error
+    if isinstance(error, AuditInstallError):  # its text names a table, which may be hidden from who asks
+        return _message(503, *map(gettext, _NOT_INSTALLED))
     return _message(503, gettext("Not available"), str(error))
 
 
