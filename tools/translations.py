@@ -89,21 +89,27 @@ def _catalog(locale: Locale | None) -> Catalog:
     )
 
 
+def _key(message: Message) -> str:
+    return message.id if isinstance(message.id, str) else message.id[0]
+
+
 def _write(catalog: Catalog, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
         # Without line numbers: a line more at the top of a file would change the catalogs of all languages.
-        write_po(file, catalog, width=120, sort_by_file=True, ignore_obsolete=True, include_lineno=False)
+        write_po(file, catalog, width=120, sort_by_file=True, include_lineno=False)
 
 
 def _update(locale: Locale, template: Catalog) -> None:
     catalog = _catalog(locale)
     known = read(locale) if source_of(locale).exists() else _catalog(locale)
+    memory = {_key(message): message for message in [*known, *known.obsolete.values()] if message.id and message.string}
     for message in template:
         if message.id:
-            before = known.get(message.id, message.context)
-            text = before.string if before is not None else message.string
-            catalog.add(message.id, text, message.locations, context=message.context)
+            before = memory.pop(_key(message), message)
+            catalog.add(message.id, before.string, message.locations, context=message.context)
+    # A text that is gone may be one that another branch has, or that comes back.
+    catalog.obsolete.update(memory)
     _write(catalog, source_of(locale))
     source_of(locale).with_suffix(".mo").write_bytes(compiled(catalog))
     missing = list(untranslated(catalog))
