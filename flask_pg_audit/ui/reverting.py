@@ -134,7 +134,7 @@ def _read_choice(viewer: Viewer) -> _Choice:
         record = find_record(viewer, reading)
         now = _read_now(reading.connection, record)
         to, is_version = _read_place(reading, record)
-    was_deleted_then = now.place == to and not now.is_there and viewer.sees_everything
+        was_deleted_then = viewer.sees_everything and to == _read_last(reading, record, now)
     children = request.args.get("children", "")
     if children not in ("", "1") or (children and not was_deleted_then):
         raise BadRequest("children: nothing can have been deleted together with this version.")
@@ -167,6 +167,15 @@ def _read_before(reading: Reading, record: Record, place: Position) -> tuple[Pos
     just_before = Position(place.transaction_id, place.audit_id - 1)
     state = read_row_state(reading.connection, record.table, record.values, just_before)
     return (state.place, True) if state is not None and state.is_there else (just_before, False)
+
+
+def _read_last(reading: Reading, record: Record, now: RowState) -> Position | None:
+    """The version of a row that is gone after which it was removed; ``None`` while it is there."""
+    if now.is_there:
+        return None
+    at_last = read_row_state(reading.connection, record.table, record.values, now.place)
+    is_truncated = at_last is not None and at_last.is_there
+    return now.place if is_truncated else _read_before(reading, record, now.place)[0]
 
 
 # What is shown
