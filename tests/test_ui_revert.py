@@ -303,7 +303,7 @@ def test_who_may_not_is_not_offered_it(site: Site, access: Access | None) -> Non
     for answer in (site.client.get(url), site.client.post(url, data=fields)):
         assert answer.status_code == 403 and "You may not" in answer.text
     as_json = site.client.post(url, data=fields, headers={"Accept": "application/json"})
-    assert as_json.status_code == 403 and as_json.json["error"].startswith("You may not")
+    assert as_json.status_code == 403 and '"error":"You may not' in as_json.text
     assert site.orders() == THIRD and site.recorded() == []
 
 

@@ -52,10 +52,10 @@ def test_what_the_requests_session_has_begun_is_not_committed(database: Database
 
         client = site.app.test_client()
         with site.app.app_context():
-            for statement in ("INSERT INTO post VALUES (1, 'first')", "UPDATE post SET title = 'second'"):
+            for statement in ("INSERT INTO post VALUES (100, 'first')", "UPDATE post SET title = 'second'"):
                 site.db.session.execute(text(statement))
                 site.db.session.commit()
-        assert bring_back(client, "/audit/record?table=post&key=1").status_code == 303
+        assert bring_back(client, "/audit/record?table=post&key=100").status_code == 303
         assert site.rows("SELECT title FROM post") == [("first",)]
 
 

@@ -15,6 +15,7 @@ from flask import current_app, request
 from itsdangerous import BadSignature, SignatureExpired, URLSafeTimedSerializer
 
 from ..errors import AuditError
+from .language import gettext, message
 
 #: Seconds for which a form can be sent.
 MAX_AGE = 3_600
@@ -24,8 +25,8 @@ FIELD = "fpa_token"
 
 _SALT = "flask_pg_audit.ui.csrf"
 
-_NO_KEY = (
-    "the application has no SECRET_KEY, without which no form of the audit log can be told from a forged one. Set it"
+_NO_KEY = message(
+    "The application has no SECRET_KEY, without which no form of the audit log can be told from a forged one. Set it."
 )
 
 
@@ -64,7 +65,7 @@ def read(token: str, subject: Sequence[object]) -> list[str] | None:
 def _serializer() -> URLSafeTimedSerializer:
     key = current_app.secret_key
     if not key:
-        raise AuditError(_NO_KEY)
+        raise AuditError(gettext(_NO_KEY))
     # Flask signs with the newest, and reads what older ones signed.
     keys = [*(current_app.config.get("SECRET_KEY_FALLBACKS") or ()), key]
     return URLSafeTimedSerializer(keys, salt=_SALT, signer_kwargs={"digest_method": hashlib.sha256})

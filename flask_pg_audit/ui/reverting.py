@@ -19,7 +19,9 @@ from ..history.timeline import order_places, record_places
 from ..history.versions import RowState, find_versions, read_row_state
 from .arguments import prefers_json, read_position
 from .csrf import FIELD, read, sign
+from .language import gettext, message
 from .links import link
+from .numbers import format_number
 from .record import Record, find_record
 from .rendering import render_page
 from .view_log import record_with
@@ -29,12 +31,14 @@ from .views import build_view, log_view
 #: Changes since the version that are listed, and characters of the reason.
 MAX_SINCE, MAX_REASON = 20, 1_000
 
-_NOT_FOUND = "There is no such version, or the row is not yours to change."
-_CHANGED = "Meanwhile something was changed, and nothing was written. This is what would be written now."
-_TOO_OLD = "This form was too old, or not made for you, and nothing was written. Look again, and send this one."
-_HIDDEN = "A column would change that you may not see, so you may not bring the row back."
-_STRAYED = "The row is not as the log has it, so it cannot be told whether it is yours to change."
-_IN_THE_WAY = (
+_NOT_FOUND = message("There is no such version, or the row is not yours to change.")
+_CHANGED = message("Meanwhile something was changed, and nothing was written. This is what would be written now.")
+_TOO_OLD = message(
+    "This form was too old, or not made for you, and nothing was written. Look again, and send this one."
+)
+_HIDDEN = message("A column would change that you may not see, so you may not bring the row back.")
+_STRAYED = message("The row is not as the log has it, so it cannot be told whether it is yours to change.")
+_IN_THE_WAY = message(
     "It cannot be brought back: the row as it is now, or a rule of the database, stands in the way. Somebody who may "
     "see the whole log is told what."
 )
@@ -102,10 +106,10 @@ def carry_out() -> ResponseReturnValue:
     _require(viewer)
     choice, reason = _read_choice(viewer), request.form.get("reason", "").strip()
     if len(reason) > MAX_REASON:
-        raise BadRequest(f"reason: at most {MAX_REASON:,} characters.")
+        raise BadRequest(gettext("reason: at most %(number)s characters.", number=format_number(MAX_REASON)))
     shown = read(request.form.get(FIELD, ""), _subject(viewer, choice))
     if shown is None:
-        return _again(viewer, choice, 400, _TOO_OLD)
+        return _again(viewer, choice, 400, gettext(_TOO_OLD))
     try:
         newest = viewer.state.revert(viewer.bind, choice.version, reason or None, _Agreement(viewer, choice, shown))
     except _ChangedError as error:
@@ -117,9 +121,9 @@ def carry_out() -> ResponseReturnValue:
 
 def _require(viewer: Viewer) -> None:
     if not viewer.state.config.ui_revert:
-        raise Forbidden("Bringing rows back from here is switched off in this application.")
+        raise Forbidden(gettext("Bringing rows back from here is switched off in this application."))
     if not viewer.may_revert:
-        raise Forbidden("You may not bring rows back.")
+        raise Forbidden(gettext("You may not bring rows back."))
 
 
 # What is asked for
@@ -137,7 +141,7 @@ def _read_choice(viewer: Viewer) -> _Choice:
         was_deleted_then = viewer.sees_everything and to == _read_last(reading, record, now)
     children = request.args.get("children", "")
     if children not in ("", "1") or (children and not was_deleted_then):
-        raise BadRequest("children: nothing can have been deleted together with this version.")
+        raise BadRequest(gettext("children: nothing can have been deleted together with this version."))
     version = Version(record.table.table, record.values, to, with_children=bool(children))
     return _Choice(record, version, is_version, was_deleted_then)
 
@@ -147,7 +151,7 @@ def _read_now(connection: Connection, record: Record) -> RowState:
     seen = read_row_state(connection, record.table, record.values)
     newest = read_row_state(connection, replace(record.table, scope=None), record.values)
     if seen is None or seen != newest:
-        raise NotFound(_NOT_FOUND)
+        raise NotFound(gettext(_NOT_FOUND))
     return seen
 
 
@@ -156,9 +160,9 @@ def _read_place(reading: Reading, record: Record) -> tuple[Position, bool]:
     to, before = read_position("to"), read_position("before")
     place = to or before
     if place is None or (to and before):
-        raise BadRequest("Say which version: to, or before, the position of a change.")
+        raise BadRequest(gettext("Say which version: to, or before, the position of a change."))
     if not find_versions(reading.connection, record.table, record.values, [place]):
-        raise NotFound(_NOT_FOUND)
+        raise NotFound(gettext(_NOT_FOUND))
     return (place, True) if before is None else _read_before(reading, record, before)
 
 
@@ -233,10 +237,14 @@ def _sentences(viewer: Viewer, error: AuditError) -> Iterable[str]:
     if isinstance(error, _RefusedError):
         return [str(error)]
     if not viewer.sees_everything:
-        return [_IN_THE_WAY]
+        return [gettext(_IN_THE_WAY)]
     if isinstance(error, AuditConflictError):
-        return [f"{conflict}." for conflict in error.conflicts[: error.MAX_LINES]]
-    return [f"{str(error)[:1].upper()}{str(error)[1:]}."]
+        return [_sentence(str(conflict)) for conflict in error.conflicts[: error.MAX_LINES]]
+    return [_sentence(str(error))]
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"
 
 
 # What may be written, and was agreed to
@@ -247,9 +255,9 @@ def _check_visible(viewer: Viewer, record: Record, preview: Preview) -> None:
     hidden = {column.name for column in record.table.hidden}
     for row in preview.rows:
         if hidden and (row.operation == "D" or any(field.name in hidden for field in row.fields)):
-            raise _RefusedError(_HIDDEN)
+            raise _RefusedError(gettext(_HIDDEN))
     if viewer.access.scope is not None and not preview.is_as_recorded:
-        raise _RefusedError(_STRAYED)
+        raise _RefusedError(gettext(_STRAYED))
 
 
 @dataclass(frozen=True)
@@ -265,7 +273,7 @@ class _Agreement:
         _read_now(connection, self.choice.record)
         _check_visible(viewer, self.choice.record, preview)
         if list(self.shown) != _shown(preview) or not preview.count:
-            raise _ChangedError(_CHANGED)
+            raise _ChangedError(gettext(_CHANGED))
         if viewer.state.config.log_views:
             record_with(connection, viewer.metadata, build_view(viewer, "revert", preview.count))
 
