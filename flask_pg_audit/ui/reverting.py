@@ -24,6 +24,7 @@ from .links import link
 from .numbers import format_number
 from .record import Record, find_record
 from .rendering import render_page
+from .room import FULL
 from .view_log import record_with
 from .viewer import Preview, Reading, Version, Viewer, get_viewer
 from .views import build_view, log_view
@@ -97,7 +98,7 @@ def show_preview() -> ResponseReturnValue:
     _require(viewer)
     page = _read_page(viewer, _read_choice(viewer))
     log_view(viewer, "view", 1)
-    return render_page("revert.html", page=page, notice=None)
+    return _render(page, None)
 
 
 def carry_out() -> ResponseReturnValue:
@@ -191,7 +192,13 @@ def _again(viewer: Viewer, choice: _Choice, status: int, notice: str) -> Respons
     if prefers_json():
         return {"error": notice}, status
     page = _read_page(viewer, choice)
-    return render_page("revert.html", page=page, notice=None if notice in page.problems else notice), status
+    return _render(page, None if notice in page.problems else notice), status
+
+
+def _render(page: RevertPage, notice: str | None) -> str:
+    """One row is shown as far as it was read, many as far as there is room."""
+    is_one = page.preview is not None and page.preview.count == 1
+    return render_page("revert.html", room=FULL if is_one else None, page=page, notice=notice)
 
 
 def _read_page(viewer: Viewer, choice: _Choice) -> RevertPage:
