@@ -61,6 +61,15 @@ def test_the_pages_lead_to_the_preview(site: Site) -> None:
     assert links(change, "Bring this version back") == [urls[-1]]
 
 
+def test_of_many_changes_since_then_the_newest_are_listed(site: Site) -> None:
+    site.shop.run(*(f'UPDATE "order" SET tenant = {number}' for number in range(2, 27)))
+    text = text_of(site.get(site.url("note = 'first'")))
+    assert text.count("~ updated nobody") == 20 and "And more before these." in text
+    assert text.partition("~ updated")[2].startswith(" nobody") and "tenant from 26 to 1" in text
+    newest = site.shop.place("order")
+    assert f"at={newest}" in site.get(site.url("note = 'first'"))
+
+
 def test_what_is_so_already_is_not_written(site: Site) -> None:
     page = site.get(site.url())
     assert "there is nothing to write" in page and "<form" not in page.partition("<main")[2]

@@ -143,7 +143,7 @@ def test_tables_of_all_kinds(database: Database) -> None:
         Column("the, %key", Text, primary_key=True, key="one"),
         Column("and", Integer, primary_key=True),
         Column("live", JSON, key="document"),
-        Column("place", Integer, Computed('"and" + 1')),
+        Column("place", Integer, Computed('"and" + 1', persisted=True)),
         info=audited(),
     )
     app.config.update(TESTING=True, SECRET_KEY="test", AUDIT_UI_REVERT=True, SQLALCHEMY_DATABASE_URI=database.url())

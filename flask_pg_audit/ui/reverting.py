@@ -25,7 +25,7 @@ from .numbers import format_number
 from .record import Record, find_record
 from .rendering import render_page
 from .room import FULL
-from .view_log import record_with
+from .view_log import View, record_with
 from .viewer import Preview, Reading, Version, Viewer, get_viewer
 from .views import build_view, log_view
 
@@ -111,8 +111,9 @@ def carry_out() -> ResponseReturnValue:
     shown = read(request.form.get(FIELD, ""), _subject(viewer, choice))
     if shown is None:
         return _again(viewer, choice, 400, gettext(_TOO_OLD))
+    agreement = _Agreement(viewer, choice, shown, build_view(viewer, "revert", None))
     try:
-        newest = viewer.state.revert(viewer.bind, choice.version, reason or None, _Agreement(viewer, choice, shown))
+        newest = viewer.state.revert(viewer.bind, choice.version, reason or None, agreement)
     except _ChangedError as error:
         return _again(viewer, choice, 409, str(error))
     except AuditError as error:
@@ -232,8 +233,8 @@ def _read_preview(viewer: Viewer, choice: _Choice) -> tuple[Preview | None, tupl
 def _read_since(reading: Reading, choice: _Choice) -> tuple[Excerpt | None, Sequence[Excerpt]]:
     record, to = choice.record, choice.version.to
     key = record.table.table.key
-    newer = order_places(record_places(record.table, record.values), None, to, MAX_SINCE + 1)
-    places = [*read_places(reading.connection, newer)][::-1]
+    newest = order_places(record_places(record.table, record.values), None, None, MAX_SINCE + 1)
+    places = [place for place in read_places(reading.connection, newest) if place[1].audit_id > to.audit_id]
     shown = [(key, to)] if choice.is_version else []
     version = next(iter(read_excerpts(reading.connection, [record.table], shown)), None)
     return version, read_excerpts(reading.connection, [record.table], places)
@@ -274,6 +275,7 @@ class _Agreement:
     viewer: Viewer
     choice: _Choice
     shown: Sequence[str]
+    view: View
 
     def __call__(self, connection: Connection, preview: Preview) -> None:
         viewer = self.viewer
@@ -282,7 +284,7 @@ class _Agreement:
         if list(self.shown) != _shown(preview) or not preview.count:
             raise _ChangedError(gettext(_CHANGED))
         if viewer.state.config.log_views:
-            record_with(connection, viewer.metadata, build_view(viewer, "revert", preview.count))
+            record_with(connection, viewer.metadata, replace(self.view, row_count=preview.count))
 
 
 def _subject(viewer: Viewer, choice: _Choice) -> Sequence[object]:
