@@ -44,10 +44,15 @@ def log_view(viewer: Viewer, action: ViewAction, row_count: int | None = None) -
 
     :raises AuditError: it could not be recorded; then nothing may be shown.
     """
-    if not viewer.state.config.log_views:
-        return
+    if viewer.state.config.log_views:
+        view = build_view(viewer, action, row_count)
+        record_view(viewer.state.db.engines[viewer.bind], viewer.metadata, view)
+
+
+def build_view(viewer: Viewer, action: ViewAction, row_count: int | None) -> View:
+    """What is recorded of the running request."""
     username, actor_id, request_id = viewer.state.who()
-    view = View(
+    return View(
         action=action,
         page=request.endpoint or "",
         query=dict(request.args.items()),
@@ -57,4 +62,3 @@ def log_view(viewer: Viewer, action: ViewAction, row_count: int | None = None) -
         remote_addr=request.remote_addr,
         request_id=request_id,
     )
-    record_view(viewer.state.db.engines[viewer.bind], viewer.metadata, view)
