@@ -34,6 +34,7 @@ def _newest(site: Blog) -> str:
 EXAMPLES: dict[str, Callable[[Blog], str]] = {
     "audit.static": lambda site: "/audit/static/audit.css",
     "audit.index": lambda site: "/audit/",
+    "audit.news": lambda site: "/audit/news",
     "audit.transaction": lambda site: f"/audit/transaction?id={_newest(site).partition('.')[0]}",
     "audit.change": lambda site: f"/audit/change?table=post&at={_newest(site)}",
     "audit.record": lambda site: "/audit/record?table=post&key=1",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import secrets
+from dataclasses import dataclass, field
 from typing import cast
 
 from flask import current_app
@@ -17,10 +18,12 @@ class UiState:
 
     :ivar warned: the log has said that there is no access rule.
     :ivar environment: where the templates come from; made for the first page that is shown.
+    :ivar key: signs what comes back from a page, where the app has no ``SECRET_KEY``; another in each process.
     """
 
     warned: bool = False
     environment: Environment | None = None
+    key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
 
 
 def get_ui_state() -> UiState:
