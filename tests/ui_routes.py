@@ -77,6 +77,6 @@ def read_pages(site: Blog, client: FlaskClient) -> Iterator[str]:
     """The texts of those that are pages."""
     for url in urls(site):
         with client.get(url) as answer:
-            if answer.mimetype == "text/html":
+            if answer.mimetype == "text/html" and url != "/audit/news":  # a part of one
                 assert answer.status_code == 200, url
                 yield answer.get_data(as_text=True)

@@ -39,9 +39,7 @@ def read_views_page(viewer: Viewer) -> ViewsPage:
     return ViewsPage(tuple(views[:size]), older)
 
 
-def log_view(
-    viewer: Viewer, action: ViewAction, row_count: int | None = None, leave_out: Collection[str] = ()
-) -> None:
+def log_view(viewer: Viewer, action: ViewAction, row_count: int | None = None, leave_out: Collection[str] = ()) -> None:
     """Record a look, unless the application switched that off.
 
     :param leave_out: arguments that say nothing about what was asked for.
