@@ -24,7 +24,7 @@
   button.addEventListener("click", () => dialog.showModal()); // Esc closes it, and gives the focus back
   button.hidden = false;
 
-  const items = () => [...root.querySelectorAll(ITEMS)].filter((item) => item.getClientRects().length > 0);
+  const items = () => [...root.querySelectorAll(ITEMS)].filter((item) => item.checkVisibility());
   // Who has scrolled down does not want to be taken back to the top.
   const firstInView = (all) => all.find((item) => item.getBoundingClientRect().top >= 0) ?? all.at(-1);
 
