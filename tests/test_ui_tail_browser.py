@@ -152,7 +152,7 @@ def test_a_page_does_not_grow_without_end(page: Page, site: Blog, address: str) 
     made += commit(site, *"fghi")
     expect(page.locator(f"#t{made[-1]}")).to_be_visible(timeout=SOON)
     expect(page.locator("article")).to_have_count(6)
-    page.get_by_role("link", name="The older ones").click()
+    page.get_by_role("link", name="Go to the older ones").click()
     expect(page.locator("article")).to_have_count(3)
     assert shown(page) == made[2::-1]
 

@@ -22,6 +22,7 @@ from ..history.transaction_ids import transaction_ids
 from ..history.transactions import load_transactions
 from .arguments import MIN_ID, read_id
 from .feed import FeedPage, Group, read_groups
+from .language import gettext
 from .links import link
 from .search import Query
 from .state import get_ui_state
@@ -151,14 +152,14 @@ def _read_known() -> frozenset[int]:
     text = request.args.get("known", "")
     most = 2 * max(MOST, 500)
     if len(text) > 20 * most or not _KNOWN.fullmatch(text) or text.count(".") >= most:
-        raise BadRequest("known: that is no list of transactions.")
+        raise BadRequest(gettext("%(name)s: that is no list of transactions.", name="known"))
     return frozenset(accumulate(map(int, filter(None, text.split("."))), operator.sub))
 
 
 def _read_tally(name: str) -> Tally:
     found = _TALLY.fullmatch(request.args.get(name, "0"))
     if found is None:
-        raise BadRequest(f"{name}: {request.args[name][:40]!r} is no number.")
+        raise BadRequest(gettext("%(name)s: %(text)s is no number.", name=name, text=repr(request.args[name][:40])))
     return Tally(int(found[1]), found[2] == "+")
 
 
