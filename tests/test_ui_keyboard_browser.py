@@ -79,7 +79,8 @@ def test_help_opens_and_closes_and_gives_the_focus_back(page: Page, address: str
     button = page.get_by_role("button", name="Keyboard")
     button.click()
     expect(dialog).to_be_visible()
-    dialog.get_by_role("button", name="Close").click()
+    expect(dialog.get_by_role("button", name="Close")).to_be_focused()
+    page.keyboard.press("Enter")
     expect(dialog).to_be_hidden()
     expect(button).to_be_focused()
 

@@ -17,6 +17,7 @@ from tests.test_ui_tail import commit, post, writer
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
+    from sqlalchemy import Connection
 
 pytestmark = pytest.mark.browser
 
@@ -71,7 +72,7 @@ def test_new_changes_appear_soon_in_their_place_and_are_announced(page: Page, si
         late.commit()
     expect(page.locator(f"#t{low}")).to_be_visible(timeout=SOON)
     assert shown(page) == [high, low]
-    assert page.locator(".fpa-list h2").count() == 1
+    assert page.locator(".fpa-list > *").evaluate_all("all => all.map(e => e.tagName)") == ["H2", "ARTICLE", "ARTICLE"]
     # Not each is announced as it comes, but all are.
     commit(site, "a", "b")
     expect(page.locator("article")).to_have_count(4, timeout=SOON)
@@ -155,6 +156,30 @@ def test_a_page_does_not_grow_without_end(page: Page, site: Blog, address: str) 
     page.get_by_role("link", name="Go to the older ones").click()
     expect(page.locator("article")).to_have_count(3)
     assert shown(page) == made[2::-1]
+
+
+def test_what_comes_all_at_once_is_on_the_next_page(page: Page, site: Blog, address: str) -> None:
+    from playwright.sync_api import expect
+
+    go_live(page, f"{address}/audit/")
+    with writer(site) as connection:
+        made = post_all(connection, 8)
+    expect(page.locator("article")).to_have_count(5, timeout=SOON)
+    assert shown(page) == made[:2:-1]
+    expect(page.get_by_role("status")).to_have_text("more than 5 new transactions")
+    page.get_by_role("link", name="Go to the older ones").click()
+    expect(page.locator("article")).to_have_count(3)
+    assert shown(page) == made[2::-1]
+
+
+def post_all(connection: Connection, number: int) -> list[int]:
+    """So many groups that are seen at the same moment: who or why changes within a transaction."""
+    made = []
+    for turn in range(number):
+        connection.exec_driver_sql(f"SELECT set_config('audit.username', 'user {turn}', true)")
+        made.append(post(connection))
+    connection.commit()
+    return made
 
 
 def test_it_asks_again_when_there_was_no_answer(page: Page, site: Blog, address: str) -> None:

@@ -11,13 +11,13 @@
   const [button, pill] = live.querySelectorAll("button");
   const [state, status] = live.querySelectorAll(".fpa-live-state, [role='status']");
   const words = live.dataset;
-  const most = Number(words.fpaMost);
   const EVERY = 2000, LONGEST = 60_000; // ms between two questions: as a rule, and at most after errors
   const QUIET = 10_000; // ms between two announcements
   const KEY = "fpa-live"; // in sessionStorage: of this tab alone
+  const began = words.fpaBottom === undefined ? null : BigInt(words.fpaBottom);
 
   let timer, delay = EVERY, asking = false, wasReading = false, saidAt = -QUIET;
-  let mark = words.fpaMark, bottom = words.fpaBottom === undefined ? null : BigInt(words.fpaBottom);
+  let mark = words.fpaMark, bottom = began;
   let waiting = [], tally = "0", unsaid = "0", toSay = "";
 
   const remember = (value) => { try { sessionStorage.setItem(KEY, value); } catch { /* then until the next page */ } };
@@ -78,7 +78,7 @@
     waiting.push(...[...news.querySelectorAll("article[data-fpa-id]")].map((group) => document.adoptNode(group)));
     if (news.dataset.fpaBottom !== undefined) bottom = BigInt(news.dataset.fpaBottom);
     const all = [...groups(), ...waiting].sort(newestFirst);
-    if (all.length > most) bottom = number(all[most - 1]);
+    if (all.length > words.fpaMost) bottom = number(all[words.fpaMost - 1]);
     waiting = waiting.filter(isReached);
     ({ fpaWaiting: tally, fpaUnsaid: unsaid, fpaSaid: toSay } = news.dataset);
     pill.textContent = news.dataset.fpaPill;
@@ -100,24 +100,27 @@
   function show() {
     list.querySelectorAll(".fpa-arrived").forEach((group) => group.classList.remove("fpa-arrived"));
     waiting.forEach((group) => group.classList.add("fpa-arrived"));
-    const kept = [...groups(), ...waiting].filter(isReached).sort(newestFirst);
-    const isCut = groups().some((group) => !isReached(group));
-    list.replaceChildren(...withDays(kept));
-    if (isCut) leadOn();
+    list.querySelector(".fpa-nothing")?.remove();
+    for (const group of waiting) {
+      list.insertBefore(group, groups().find((other) => number(other) < number(group)) ?? null);
+    }
+    groups().filter((group) => !isReached(group)).forEach((group) => group.remove());
+    if (bottom !== began) leadOn();
+    nameDays();
     [waiting, tally] = [[], "0"];
     pill.hidden = true;
   }
 
-  function* withDays(kept) {
+  // The groups stay where they are, with what is selected or unfolded in them; the headings are made again.
+  function nameDays() {
+    list.querySelectorAll(":scope > .fpa-day").forEach((heading) => heading.remove());
     let day;
-    for (const group of kept) {
-      if (group.dataset.fpaDay !== day) {
-        const heading = document.createElement("h2");
-        heading.className = "fpa-day";
-        heading.textContent = day = group.dataset.fpaDay;
-        yield heading;
-      }
-      yield group;
+    for (const group of groups()) {
+      if (group.dataset.fpaDay === day) continue;
+      const heading = document.createElement("h2");
+      heading.className = "fpa-day";
+      heading.textContent = day = group.dataset.fpaDay;
+      group.before(heading);
     }
   }
 
