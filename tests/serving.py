@@ -7,16 +7,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from werkzeug.serving import make_server
+from werkzeug.serving import WSGIRequestHandler, make_server
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 
+class _Handler(WSGIRequestHandler):
+    """Silent; a connection that a browser opened in advance ends by itself."""
+
+    timeout = 1
+
+    def log(self, type: str, message: str, *args: Any) -> None:
+        pass
+
+
 @contextmanager
 def served(app: Any) -> Iterator[str]:
-    """The address of a WSGI application."""
-    server = make_server("127.0.0.1", 0, app, threaded=True)
+    """The address of a WSGI application; whatever it is doing is waited for at the end."""
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Handler)
+    server.daemon_threads = False  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:

@@ -35,7 +35,7 @@ HARMLESS_FUNCTIONS = frozenset(
     to_regclass unnest upper variance websearch_to_tsquery
     col_description format_type generate_series generate_subscripts obj_description pg_get_constraintdef pg_get_expr
     pg_get_indexdef pg_get_serial_sequence pg_partition_tree pg_table_is_visible pg_total_relation_size
-    pg_type_is_visible pg_is_in_recovery
+    pg_type_is_visible
     """.split()  # noqa: SIM905 (a table to read, not a list to scroll through)
 )
 

@@ -94,5 +94,5 @@ def _read_writers(connection: Connection, metadata: MetaData) -> Collection[str]
         locks.c.relation == sa.func.to_regclass(table),
         locks.c.mode == "RowExclusiveLock",
     )
-    standby = sa.select(sa.literal(_STANDBY, sa.Text)).where(sa.func.pg_is_in_recovery())
+    standby = sa.select(sa.literal(_STANDBY, sa.Text)).where(sa.func.current_setting("in_hot_standby") == "on")
     return connection.execute(writers.union_all(standby)).scalars().all()
