@@ -67,6 +67,7 @@ SECURITY_HEADERS = {
 #: Every page: its endpoint, its place below the prefix, and what answers.
 _PAGES: tuple[tuple[str, str, Callable[[], ResponseReturnValue]], ...] = (
     ("index", "/", pages.show_feed),
+    ("news", "/news", pages.show_news),
     ("transaction", "/transaction", pages.show_transaction),
     ("change", "/change", pages.show_change),
     ("record", "/record", pages.show_record),

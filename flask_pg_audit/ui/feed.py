@@ -91,14 +91,19 @@ def read_feed_page(viewer: Viewer, reading: Reading, query: Query) -> FeedPage:
         page = TransactionPage((), newer=None, older=None)
     else:
         page = read_page(reading.connection, tables, where, before, after, size)
-    changes = _read_previews(reading, where, page.transactions)
     return FeedPage(
-        tuple(Group(transaction, changes.get(transaction.id, ())) for transaction in page.transactions),
+        read_groups(reading, where, page.transactions),
         newer_url=link("index", q=query, after=page.newer) if page.newer is not None else None,
         older_url=link("index", q=query, before=page.older) if page.older is not None else None,
         newest_url=link("index", q=query),
         is_newest=before is None and after is None,
     )
+
+
+def read_groups(reading: Reading, where: ChangeFilter, transactions: Sequence[Transaction]) -> tuple[Group, ...]:
+    """Each of ``transactions`` with the first of its changes that match."""
+    changes = _read_previews(reading, where, transactions)
+    return tuple(Group(transaction, changes.get(transaction.id, ())) for transaction in transactions)
 
 
 def _read_previews(

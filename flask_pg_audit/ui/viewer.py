@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -166,13 +166,17 @@ class Viewer:
         """
         return self.state.check(self.bind) if self.sees_everything else None
 
+    def connect(self) -> AbstractContextManager[Connection]:
+        """As :meth:`read`, for what is no change: nothing narrows it to what may be seen."""
+        return snapshot(self.state.db.engines[self.bind])
+
     @contextmanager
     def read(self) -> Iterator[Reading]:
         """Look into the database.
 
         On a connection of its own, so that nothing of the request's session is touched.
         """
-        with snapshot(self.state.db.engines[self.bind]) as connection:
+        with self.connect() as connection:
             yield Reading(connection, self.access.visible(read_recorded_tables(connection, self.metadata)))
 
 
