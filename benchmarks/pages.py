@@ -208,7 +208,7 @@ def _read_places(connection: sa.Connection, marks: Landmarks) -> dict[str, str]:
         return str(connection.execute(sa.text(sql)).scalar_one())
 
     image = "SELECT audit_transaction_id || '.' || audit_id FROM product_audit WHERE id = 1 ORDER BY audit_id"
-    inside = f"SELECT min(audit_id) + 9000 FROM product_audit WHERE audit_transaction_id = {marks.import_}"  # noqa: S608
+    inside = f"SELECT min(audit_id) + 9000 FROM product_audit WHERE audit_transaction_id = {marks.import_}"
     return {
         "@first": one(f"{image} LIMIT 1"),
         "@last": one(f"{image} DESC LIMIT 1"),

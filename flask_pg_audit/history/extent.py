@@ -13,12 +13,9 @@ from sqlalchemy import BigInteger, Connection, MetaData
 from ..declare.registry import transaction_table
 from .filter import ChangeFilter
 from .recorded import RecordedTable
-from .windows import Found, Window
+from .windows import MAX_ID, Found, Window
 
 _T = TypeVar("_T")
-
-#: Above any number of a transaction.
-_NONE = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -52,8 +49,8 @@ def read_parts(
     edges = sa.select(
         sa.func.coalesce(sa.func.least(*lowest), 0),
         sa.func.coalesce(sa.func.greatest(*highest) + 1, 0),
-        span.first if where.since is not None else sa.literal(-_NONE, BigInteger),
-        span.end if where.until is not None else sa.literal(_NONE, BigInteger),
+        span.first if where.since is not None else sa.literal(-MAX_ID, BigInteger),
+        span.end if where.until is not None else sa.literal(MAX_ID, BigInteger),
     )
     first, end, since, until = connection.execute(edges).one()
     first = first if window.first is None else max(first, window.first)

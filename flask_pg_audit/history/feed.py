@@ -19,13 +19,13 @@ from .paging import Slice
 from .places import places, places_in
 from .position import Position
 from .recorded import RecordedTable, read_recorded_tables, recorded_tables
-from .windows import Found, Search, Window
+from .windows import MAX_ID, Found, Search, Window
 
 __all__ = ["Page", "Position", "feed", "places", "read_changes", "read_feed"]
 
 EVERYTHING = ChangeFilter()
 
-_MIN_ID, _MAX_ID = -(2**63), 2**63 - 1
+_MIN_ID = -(2**63)
 
 
 def feed(
@@ -132,7 +132,7 @@ def search_places(
         return read_places(connection, places_in(chosen, where, part, is_piece=window.is_piece))
 
     first = None if slice_.after is None else slice_.after.transaction_id
-    end = None if slice_.before is None else min(slice_.before.transaction_id + 1, _MAX_ID)
+    end = None if slice_.before is None else min(slice_.before.transaction_id + 1, MAX_ID)
     search = Search(connection, budget, slice_.is_upwards, read, partial(read_parts, connection, chosen, where))
     return search.find(Window(first, end), slice_.limit)
 

@@ -23,16 +23,13 @@ from .filter import ChangeFilter
 from .previews import each_of
 from .recorded import RecordedTable, read_recorded_tables
 from .transaction_ids import parameters, transaction_ids
-from .windows import Search, Window
+from .windows import MAX_ID, Search, Window
 
 #: Changes of one transaction in one table are counted up to this many.
 MAX_COUNT = 10_000
 
-#: The greatest number that PostgreSQL has for a transaction.
-MAX_ID = 2**63 - 1
-
 #: Of the time that a page may take, for looking for its transactions; the rest is for counting their changes.
-_SEARCHING = 0.65
+_SEARCHING = 0.8
 
 
 @dataclass(frozen=True)
@@ -183,7 +180,9 @@ def _search(
 
     def read(window: Window, limit: int) -> list[int]:
         # With ten tables it takes longer to build than many a window to read.
-        kind = (window.is_piece, window.first is None, window.end is None)
+        if budget.is_bounded and where.since is None:
+            window = window.closed  # one for all
+        kind = (window.is_piece and where.since is not None, window.first is None, window.end is None)
         if kind not in built:
             built[kind] = transaction_ids(tables, where, window, upwards, limit)
         return list(connection.execute(built[kind], parameters(window, limit)).scalars())

@@ -12,8 +12,11 @@ from .budget import Budget
 
 _T = TypeVar("_T")
 
+#: The greatest number that PostgreSQL has for a transaction.
+MAX_ID = 2**63 - 1
+
 #: Of the time, for an attempt to look through all that is left at once: an index may find what there is.
-_AT_ONCE = 0.35
+_AT_ONCE = 0.5
 
 #: Transactions in the first window; it is many times as wide soon, where little is to be done for each.
 FIRST_WIDTH = 2_000
@@ -40,6 +43,12 @@ class Window:
     def width(self) -> int:
         """How many numbers there are in it, where it has both bounds."""
         return 0 if self.first is None or self.end is None else max(0, self.end - self.first)
+
+    @property
+    def closed(self) -> Window:
+        """The same with both bounds."""
+        first, end = (-MAX_ID if self.first is None else self.first), (MAX_ID if self.end is None else self.end)
+        return Window(first, end, self.is_piece)
 
     def cut(self, width: int, upwards: bool) -> tuple[Window, Window]:
         """The next ``width`` transactions, and the rest; of a window with both bounds."""

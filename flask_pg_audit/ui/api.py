@@ -142,7 +142,9 @@ def _ends(
     return newer, rows[-1].position if rows and has_older else None
 
 
-def _changes(rows: Sequence[ExportRow], newer: str | None, older: str | None, reached: Reached | None = None) -> Response:
+def _changes(
+    rows: Sequence[ExportRow], newer: str | None, older: str | None, reached: Reached | None = None
+) -> Response:
     """Written by hand: the values are JSON already, as PostgreSQL writes it."""
     changes, rest = ", ".join(map(render_object, rows)), {"newer": newer, "older": older, **_reached(reached)}
     return Response(f'{{"changes": [{changes}], {json.dumps(rest)[1:]}\n', content_type="application/json")

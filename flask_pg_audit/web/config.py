@@ -43,7 +43,7 @@ class AuditConfig:
     ui: bool = True
     log_views: bool = True
     page_size: int = 25
-    search_budget: int | None = 150
+    search_budget: int | None = 200
     ui_time_zone: str = "UTC"
     ui_open_in_debug: bool = False
     ui_base_template: str | None = None
@@ -77,7 +77,8 @@ class AuditConfig:
         page_size = self.page_size
         good_size = isinstance(page_size, int) and not isinstance(page_size, bool) and 1 <= page_size <= 500
         _expect("PAGE_SIZE", page_size, good_size, "a number from 1 to 500")
-        _expect("SEARCH_BUDGET", self.search_budget, _is_budget(self.search_budget), "milliseconds, 1 to 60000, or None")
+        budget = self.search_budget
+        _expect("SEARCH_BUDGET", budget, _is_budget(budget), "milliseconds from 1 to 60,000, or None")
         _expect("SCHEMA", self.schema, _is_name_or_none(self.schema), "the name of a schema or None")
         _expect(
             "REQUIRE_USERNAME",
@@ -93,7 +94,6 @@ class AuditConfig:
         _expect("CONTEXT_EXCLUDE", exclude, good_list, "a list of keys")
         attribute = self.username_attribute
         _expect("USERNAME_ATTRIBUTE", attribute, _is_name_or_none(attribute), "the name of an attribute or None")
-
 
     @property
     def search_seconds(self) -> float | None:
