@@ -1,4 +1,4 @@
-"""Counting for those who see a part of the rows: what they do not see takes time as well."""
+"""Counting for those who see a part: what they do not see takes time as well."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Counting:
 
     def __post_init__(self) -> None:
         seconds = self.viewer.state.config.search_seconds
-        self._budget = Budget(None if self.viewer.access.scope is None else seconds)
+        self._budget = Budget(None if self.viewer.sees_everything else seconds)
 
     def changes(self, tables: Sequence[RecordedTable], first_ids: Sequence[int], cap: int) -> list[Amount]:
         """As :func:`count_changes`."""

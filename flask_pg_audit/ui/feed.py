@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from ..history.budget import Budget
 from ..history.excerpts import Excerpt, read_excerpts
@@ -68,6 +69,7 @@ class FeedPage:
     :ivar is_newest: no place was asked for, so the page begins with the newest transaction.
     :ivar reached: how far was looked, when the time for it was over.
     :ivar is_upwards: it was looked towards the newest.
+    :ivar place_url: gives the page ``before`` or ``after`` a place.
     """
 
     groups: tuple[Group, ...]
@@ -77,11 +79,20 @@ class FeedPage:
     is_newest: bool
     reached: Reached | None
     is_upwards: bool
+    place_url: Callable[..., str]
 
     @property
     def row_count(self) -> int:
         """The transactions that are shown."""
         return len(self.groups)
+
+    def shortened(self, number: int) -> FeedPage:
+        """The ``number`` that come first where the reader comes from."""
+        if self.is_upwards:
+            groups = self.groups[-number:]
+            return replace(self, groups=groups, newer_url=self.place_url(after=groups[0].transaction.id), reached=None)
+        groups = self.groups[:number]
+        return replace(self, groups=groups, older_url=self.place_url(before=groups[-1].transaction.id), reached=None)
 
 
 def read_feed_page(viewer: Viewer, reading: Reading, query: Query) -> FeedPage:
@@ -107,6 +118,7 @@ def read_feed_page(viewer: Viewer, reading: Reading, query: Query) -> FeedPage:
         is_newest=before is None and after is None,
         reached=page.reached,
         is_upwards=after is not None,
+        place_url=partial(link, "index", q=query),
     )
 
 
