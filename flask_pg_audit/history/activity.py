@@ -204,8 +204,8 @@ def _select_activity(table: RecordedTable, first_id: int | None, cap: int, look_
         table = _only_newest(table, first_id, look_at)
     newest = _newest(Changes(table), first_id, cap + 1).subquery("newest")
     key, oldest = sa.literal(table.table.key, Text), sa.func.min(newest.c.audit_transaction_id)
-    query: Select[Any] = sa.select(key, sa.func.count(), oldest).select_from(newest)
-    return query
+    columns: tuple[ColumnElement[Any], ...] = (key, sa.func.count(), oldest)
+    return sa.select(*columns).select_from(newest)
 
 
 def _only_newest(table: RecordedTable, first_id: int | None, number: int) -> RecordedTable:

@@ -13,7 +13,9 @@ from werkzeug.exceptions import BadRequest, Forbidden, NotFound
 from ..errors import AuditConfigError, AuditError, sqlstate
 from . import api, pages
 from .access import NO_ACCESS, Access, decide
+from .catalog import speak_english
 from .export import download
+from .language import gettext, message
 from .rendering import render_page
 from .state import get_ui_state
 from .viewer import open_viewer
@@ -24,19 +26,27 @@ _CLOSED = (
 )
 
 #: Why the log cannot be read, by SQLSTATE, and the way out.
-_NOT_INSTALLED = ("Not installed", "The audit tables are not in the database. Run: flask audit install")
+_NOT_INSTALLED = (
+    message("Not installed"),
+    message("The audit tables are not in the database. Run: flask audit install"),
+)
 _UNREADABLE = {
     "42P01": _NOT_INSTALLED,
     "3F000": _NOT_INSTALLED,
-    "42703": ("Outdated", "The audit tables lack a column that the application declares. Run: flask audit install"),
+    "42703": (
+        message("Outdated"),
+        message("The audit tables lack a column that the application declares. Run: flask audit install"),
+    ),
     "42501": (
-        "Not permitted",
-        "The application's database role may not read the audit tables. Grant it SELECT on them.",
+        message("Not permitted"),
+        message("The application's database role may not read the audit tables. Grant it SELECT on them."),
     ),
 }
 _BUSY = (
-    "Busy",
-    "No database connection was free to read the log. Try again, or give the application's pool more connections.",
+    message("Busy"),
+    message(
+        "No database connection was free to read the log. Try again, or give the application's pool more connections."
+    ),
 )
 
 #: Our own scripts and styles, nothing from elsewhere, no framing, nothing kept in caches.
@@ -79,18 +89,20 @@ def create_blueprint() -> Blueprint:
         blueprint.add_url_rule(rule, endpoint=endpoint, view_func=view)
     blueprint.register_error_handler(BadRequest, _bad_request)
     blueprint.register_error_handler(NotFound, _not_found)
-    blueprint.register_error_handler(Forbidden, lambda error: _message(403, "No access", error.description or ""))
+    blueprint.register_error_handler(Forbidden, _forbidden)
     blueprint.register_error_handler(AuditError, _unavailable)
     blueprint.register_error_handler(ProgrammingError, _unreadable)
-    blueprint.register_error_handler(TimeoutError, lambda error: _message(503, *_BUSY))
+    blueprint.register_error_handler(TimeoutError, lambda error: _message(503, *map(gettext, _BUSY)))
     return blueprint
 
 
 def _check_access() -> ResponseReturnValue | None:
     """Before every route of the blueprint, static files included."""
+    if _is_for_programs():
+        speak_english()
     access = _granted()
     if not access.read:
-        return _message(403, "No access", "You may not read the audit log.")
+        return _message(403, gettext("No access"), gettext("You may not read the audit log."))
     open_viewer(access)
     return None
 
@@ -125,31 +137,39 @@ def _unreadable(error: ProgrammingError) -> ResponseReturnValue:
     reason = _UNREADABLE.get(sqlstate(error) or "")
     if reason is None:
         raise error
-    return _message(503, *reason)
+    return _message(503, *map(gettext, reason))
 
 
 def _unavailable(error: AuditError) -> ResponseReturnValue:
     """Who reads the log could not be recorded, say. A mistake in the application is its developer's to see."""
     if isinstance(error, AuditConfigError):
         raise error
-    return _message(503, "Not available", str(error))
+    return _message(503, gettext("Not available"), str(error))
 
 
 def _bad_request(error: BadRequest) -> ResponseReturnValue:
-    return _message(400, "Bad request", error.description or "")
+    return _message(400, gettext("Bad request"), error.description or "")
+
+
+def _forbidden(error: Forbidden) -> ResponseReturnValue:
+    return _message(403, gettext("No access"), error.description or "")
 
 
 def _not_found(error: NotFound) -> ResponseReturnValue:
-    return _message(404, "Not found", error.description or "")
+    return _message(404, gettext("Not found"), error.description or "")
 
 
 def _message(status: int, title: str, text: str) -> ResponseReturnValue:
     """One sentence, as a page for people and as JSON for clients."""
-    is_api = "/api/" in request.path
-    if is_api or request.accept_mimetypes.best_match(["text/html", "application/json"]) == "application/json":
+    if _is_for_programs():
         body: Any = {"error": text}
         return body, status
     return render_page("message.html", title=title, text=text), status
+
+
+def _is_for_programs() -> bool:
+    is_api = "/api/" in request.path
+    return is_api or request.accept_mimetypes.best_match(["text/html", "application/json"]) == "application/json"
 
 
 def _add_security_headers(response: Response) -> Response:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from .rendering import render_page
 from .room import MAX_PAGE, ROOMS
@@ -23,7 +23,7 @@ _L = TypeVar("_L", bound=Listing)
 LEAST_ROWS = 25
 
 
-def render_list(template: str, page: _L, **values: object) -> tuple[str, _L]:
+def render_list(template: str, page: _L, **values: Any) -> tuple[str, _L]:
     """As :func:`.rendering.render_page`, with fewer rows where many do not fit; and the page that was rendered.
 
     Fewer rows are better than rows of which little is shown; where few do not fit, less is shown of each.

@@ -11,6 +11,7 @@ from .arguments import read_position
 from .change import read_change_page
 from .feed import read_feed_page
 from .fitting import render_list
+from .language import gettext
 from .links import link
 from .overview import read_overview
 from .record import read_record_page
@@ -50,7 +51,7 @@ def show_transaction() -> ResponseReturnValue:
     with viewer.read() as reading:
         page = read_transaction_page(viewer, reading)
     if page is None:
-        raise NotFound("There is no such transaction, or nothing of it is yours to see.")
+        raise NotFound(gettext("There is no such transaction, or nothing of it is yours to see."))
     body, page = render_list("transaction.html", page)
     log_view(viewer, "view", page.row_count)
     return _with_links(body, page.previous_url, page.next_url)
@@ -60,11 +61,11 @@ def show_change() -> ResponseReturnValue:
     """One change with its values in full."""
     place = read_position("at")
     if place is None:
-        raise BadRequest("at: say which change.")
+        raise BadRequest(gettext("at: say which change."))
     with get_viewer().read() as reading:
         page = read_change_page(reading, request.args.get("table", ""), place, request.args.get("column"))
     if page is None:
-        raise NotFound("There is no such change, or it is not yours to see.")
+        raise NotFound(gettext("There is no such change, or it is not yours to see."))
     log_view(get_viewer(), "view", 1)
     return render_page("change.html", room=FULL, page=page, change=page.change)
 
