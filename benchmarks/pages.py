@@ -1,8 +1,8 @@
 """How long the pages of the audit log take on a big history: ``python -m benchmarks.pages``, or ``make bench-pages``.
 
-Builds the history of :mod:`.big_history`, or uses the one that is at ``DATABASE_URL``. Each request is made a few times,
-after once to warm up, by a test client: what is measured is all that the server does for it, from the first function
-that sees the request to the last byte of the answer. With ``--write`` the figures go into the page on performance, and
+Builds the history of :mod:`.big_history`, or uses the one that is at ``DATABASE_URL``. Each request is made a few
+times, after once to warm up, by a test client: what is measured is all that the server does for it, from the first
+function that sees the request to the last byte of the answer. With ``--write`` the figures go into the page on performance, and
 to ``docs/_data/pages.json``.
 
 Exit code 1, and a line for each, when a request takes longer than it may.
@@ -42,9 +42,6 @@ TIMES = 5
 
 #: Milliseconds that a page may take.
 BUDGET = 300.0
-
-#: Milliseconds: a plan may be made anew in the first of them, a garbage collected.
-TAIL_BUDGET = 400.0
 
 #: Of these columns one who sees a part of them sees nothing.
 HIDDEN = {"email", "phone", "address", "price"}

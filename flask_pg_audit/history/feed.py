@@ -132,9 +132,15 @@ def search_places(
         return read_places(connection, places_in(chosen, where, part, is_piece=window.is_piece))
 
     first = None if slice_.after is None else slice_.after.transaction_id
-    end = None if slice_.before is None else min(slice_.before.transaction_id + 1, MAX_ID)
+    end = None if slice_.before is None else _end(slice_.before)
     search = Search(connection, budget, slice_.is_upwards, read, partial(read_parts, connection, chosen, where))
     return search.find(Window(first, end), slice_.limit)
+
+
+def _end(before: Position) -> int:
+    """The first transaction of which nothing is before the place."""
+    is_inside = before.audit_id > _MIN_ID and before.transaction_id < MAX_ID
+    return before.transaction_id + 1 if is_inside else before.transaction_id
 
 
 def _earlier(place: Position | None, end: int | None) -> Position | None:

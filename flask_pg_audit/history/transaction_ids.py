@@ -120,7 +120,8 @@ class _Search:
         steps = sa.select(first.label("id"), sa.literal(1).label("step")).cte(recursive=True)
         following = Changes(changes.recorded)
         id_ = following.new.c.audit_transaction_id
-        next_ = self._next_id(following, id_ > steps.c.id if self.upwards else id_ < steps.c.id)
+        beyond = id_ > steps.c.id if self.upwards else id_ < steps.c.id
+        next_ = self._next_id(following, beyond, *self._inside(id_))
         more = sa.select(next_, steps.c.step + 1).where(steps.c.id.is_not(None), steps.c.step < self._most)
         steps = steps.union_all(more)
         return sa.select(steps.c.id).where(steps.c.id.is_not(None))
