@@ -2,8 +2,8 @@
 
 Builds the history of :mod:`.big_history`, or uses the one that is at ``DATABASE_URL``. Each request is made a few
 times, after once to warm up, by a test client: what is measured is all that the server does for it, from the first
-function that sees the request to the last byte of the answer. With ``--write`` the figures go into the page on performance, and
-to ``docs/_data/pages.json``.
+function that sees the request to the last byte of the answer. With ``--write`` the figures go into the page on
+performance, and to ``docs/_data/pages.json``.
 
 Exit code 1, and a line for each, when a request takes longer than it may.
 """

@@ -266,7 +266,7 @@ def test_the_api_says_that_there_may_be_more(client: FlaskClient) -> None:
                 break
         assert places > NUMBER / 2
         listed = [change for change in found if name == "transactions" or change["operation"] == "insert"]
-        assert len({str(one.get("id") or one["position"]) for one in listed}) == len(listed) == 4
+        assert len({str(one.get("id") or one["position"]) for one in listed}) == len(listed) >= 4
 
 
 def test_an_excluded_table_that_the_rest_excludes_as_well(client: FlaskClient) -> None:

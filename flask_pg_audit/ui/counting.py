@@ -21,7 +21,7 @@ from .viewer import Reading, Viewer
 _T = TypeVar("_T")
 
 #: Rows that are looked at when there is no time for all, for each of the things that are counted.
-MAX_LOOKED_AT = 25_000
+MAX_LOOKED_AT = 15_000
 
 
 @dataclass
@@ -47,20 +47,20 @@ class Counting:
         """As :func:`count_changes`."""
         parts = len(tables) * (len(first_ids) - 1)
         connection = self.reading.connection
-        return self._count(0.4, parts, lambda look_at: count_changes(connection, tables, first_ids, cap, look_at))
+        return self._count(0.3, parts, lambda look_at: count_changes(connection, tables, first_ids, cap, look_at))
 
     def tables(self, tables: Sequence[RecordedTable], first_id: int | None, cap: int) -> list[TableActivity]:
         """As :func:`read_table_activity`."""
         connection = self.reading.connection
         return self._count(
-            0.4, len(tables), lambda look_at: read_table_activity(connection, tables, first_id, cap, look_at)
+            0.3, len(tables), lambda look_at: read_table_activity(connection, tables, first_id, cap, look_at)
         )
 
     def actors(self, tables: Sequence[RecordedTable], first_id: int | None, limit: int, top: int) -> Actors:
         """As :func:`read_change_actors`."""
         connection = self.reading.connection
         return self._count(
-            0.6, len(tables), lambda look_at: read_change_actors(connection, tables, first_id, limit, top, look_at)
+            0.5, len(tables), lambda look_at: read_change_actors(connection, tables, first_id, limit, top, look_at)
         )
 
     def _count(self, share: float, parts: int, count: Callable[[int | None], _T]) -> _T:
