@@ -6,6 +6,7 @@ import datetime
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -29,6 +30,10 @@ class Config(Protocol):
 
     @property
     def page_size(self) -> int: ...
+    @property
+    def search_seconds(self) -> float | None: ...
+    @property
+    def preview_seconds(self) -> float | None: ...
     @property
     def ui_time_zone(self) -> str: ...
     @property
@@ -143,7 +148,7 @@ class Viewer:
     zone: datetime.tzinfo
     zone_name: str
 
-    @property
+    @cached_property
     def metadata(self) -> MetaData:
         return self.state.metadatas[self.bind]
 

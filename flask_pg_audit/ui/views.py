@@ -22,6 +22,16 @@ class ViewsPage:
     views: tuple[RecordedView, ...]
     older_url: str | None
 
+    @property
+    def row_count(self) -> int:
+        """The looks that are shown."""
+        return len(self.views)
+
+    def shortened(self, number: int) -> ViewsPage:
+        """The newest ``number`` of them."""
+        views = self.views[:number]
+        return ViewsPage(views, link("views", before=views[-1].id))
+
 
 def read_views_page(viewer: Viewer) -> ViewsPage:
     """Read the page that the query string's ``before`` asks for.
