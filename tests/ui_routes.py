@@ -18,11 +18,11 @@ class Route(NamedTuple):
     url: str
 
 
-def _newest(site: Blog) -> str:
+def _newest(site: Blog, condition: str = "true") -> str:
     """The position of the newest change of a post; where nothing is installed, any."""
     try:
         rows = site.rows(
-            "SELECT audit_transaction_id || '.' || audit_id FROM post_audit "
+            f"SELECT audit_transaction_id || '.' || audit_id FROM post_audit WHERE {condition} "
             "ORDER BY audit_transaction_id DESC, audit_id DESC LIMIT 1"
         )
     except ProgrammingError:
@@ -46,8 +46,8 @@ EXAMPLES: dict[str, Callable[[Blog], str]] = {
     "audit.api_transactions": lambda site: "/audit/api/transactions",
     "audit.api_changes": lambda site: "/audit/api/changes",
     "audit.api_record": lambda site: "/audit/api/record?table=post&key=1",
-    "audit.revert": lambda site: f"/audit/revert?table=post&key=1&to={_newest(site)}",
-    "audit.do_revert": lambda site: f"/audit/revert?table=post&key=1&to={_newest(site)}",
+    "audit.revert": lambda site: f"/audit/revert?table=post&key=1&to={_newest(site, 'id = 1')}",
+    "audit.do_revert": lambda site: f"/audit/revert?table=post&key=1&to={_newest(site, 'id = 1')}",
     "audit.openapi": lambda site: "/audit/api/openapi.json",
 }
 

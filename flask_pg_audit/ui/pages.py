@@ -43,7 +43,7 @@ def show_feed() -> ResponseReturnValue:
         "feed.html",
         page,
         query=query,
-        tail=build_tail(viewer, page, query, sight) if sight is not None else None,
+        tail_of=lambda shown: build_tail(viewer, shown, query, sight) if sight is not None else None,
         form=form_of(query),
         table_names=[table.table.key for table in reading.tables],
         operations=list(OPERATION_LABELS.values()),
