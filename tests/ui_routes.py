@@ -44,6 +44,7 @@ def _revert(site: Blog) -> str:
 EXAMPLES: dict[str, Callable[[Blog], str]] = {
     "audit.static": lambda site: "/audit/static/audit.css",
     "audit.index": lambda site: "/audit/",
+    "audit.news": lambda site: "/audit/news",
     "audit.transaction": lambda site: f"/audit/transaction?id={_newest(site).partition('.')[0]}",
     "audit.change": lambda site: f"/audit/change?table=post&at={_newest(site)}",
     "audit.record": lambda site: "/audit/record?table=post&key=1",
@@ -88,6 +89,6 @@ def read_pages(site: Blog, client: FlaskClient) -> Iterator[str]:
     """The texts of those that are pages."""
     for url in urls(site):
         with client.get(url) as answer:
-            if answer.mimetype == "text/html":
+            if answer.mimetype == "text/html" and url != "/audit/news":  # a part of one
                 assert answer.status_code == 200, url
                 yield answer.get_data(as_text=True)

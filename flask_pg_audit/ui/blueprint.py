@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import ProgrammingError, TimeoutError
 from werkzeug.exceptions import BadRequest, Forbidden, NotFound
 
-from ..errors import AuditConfigError, AuditError, sqlstate
+from ..errors import AuditConfigError, AuditError, AuditInstallError, sqlstate
 from . import api, pages
 from .access import NO_ACCESS, Access, decide
 from .arguments import prefers_json
@@ -67,6 +67,7 @@ SECURITY_HEADERS = {
 #: Every page: its endpoint, its place below the prefix, and what answers.
 _PAGES: tuple[tuple[str, str, Callable[[], ResponseReturnValue]], ...] = (
     ("index", "/", pages.show_feed),
+    ("news", "/news", pages.show_news),
     ("transaction", "/transaction", pages.show_transaction),
     ("change", "/change", pages.show_change),
     ("record", "/record", pages.show_record),
@@ -157,6 +158,8 @@ def _unavailable(error: AuditError) -> ResponseReturnValue:
     """Who reads the log could not be recorded, say. A mistake in the application is its developer's to see."""
     if isinstance(error, AuditConfigError):
         raise error
+    if isinstance(error, AuditInstallError):  # its text names a table, which may be hidden from who asks
+        return _message(503, *map(gettext, _NOT_INSTALLED))
     return _message(503, gettext("Not available"), str(error))
 
 

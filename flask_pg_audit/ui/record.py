@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -68,6 +68,8 @@ class RecordPage:
     :ivar related: the relationships whose changes can be shown too.
     :ivar shown: those whose changes are.
     :ivar is_newest: no place was asked for.
+    :ivar is_upwards: the reader comes from older ones.
+    :ivar place_url: gives the page ``before`` or ``after`` a change.
     """
 
     record: Record
@@ -80,6 +82,21 @@ class RecordPage:
     shown: tuple[str, ...]
     comparison: Comparison | None
     past: Past | None
+    is_upwards: bool
+    place_url: Callable[..., str]
+
+    @property
+    def row_count(self) -> int:
+        """The changes that are shown."""
+        return len(self.changes)
+
+    def shortened(self, number: int) -> RecordPage:
+        """The ``number`` that come first where the reader comes from."""
+        if self.is_upwards:
+            changes = self.changes[-number:]
+            return replace(self, changes=changes, newer_url=self.place_url(after=changes[0].position))
+        changes = self.changes[:number]
+        return replace(self, changes=changes, older_url=self.place_url(before=changes[-1].position))
 
     @property
     def versions(self) -> tuple[Excerpt, ...]:
@@ -130,6 +147,8 @@ def read_record_page(viewer: Viewer, reading: Reading) -> RecordPage:
         shown=shown,
         comparison=read_comparison(reading, record.table, record.values),
         past=read_past(viewer, reading, record.table, record.values),
+        is_upwards=after is not None,
+        place_url=here,
     )
 
 

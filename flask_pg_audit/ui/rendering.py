@@ -15,9 +15,10 @@ from .csrf import FIELD as TOKEN_FIELD
 from .differences import show_difference
 from .language import template_gettext, template_ngettext
 from .links import NAVIGATION, change_link, here, link, record_link, revert_link, table_link
-from .numbers import format_number, format_size
+from .numbers import format_number
 from .query import term
 from .room import MAX_PAGE, ROOMS, Room
+from .size import format_size
 from .state import get_ui_state
 from .text import visible
 from .values import clip, show_value

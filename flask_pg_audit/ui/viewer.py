@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -29,6 +30,10 @@ class Config(Protocol):
 
     @property
     def page_size(self) -> int: ...
+    @property
+    def search_seconds(self) -> float | None: ...
+    @property
+    def preview_seconds(self) -> float | None: ...
     @property
     def ui_time_zone(self) -> str: ...
     @property
@@ -143,7 +148,7 @@ class Viewer:
     zone: datetime.tzinfo
     zone_name: str
 
-    @property
+    @cached_property
     def metadata(self) -> MetaData:
         return self.state.metadatas[self.bind]
 
@@ -166,13 +171,17 @@ class Viewer:
         """
         return self.state.check(self.bind) if self.sees_everything else None
 
+    def connect(self) -> AbstractContextManager[Connection]:
+        """As :meth:`read`, for what is no change: nothing narrows it to what may be seen."""
+        return snapshot(self.state.db.engines[self.bind])
+
     @contextmanager
     def read(self) -> Iterator[Reading]:
         """Look into the database.
 
         On a connection of its own, so that nothing of the request's session is touched.
         """
-        with snapshot(self.state.db.engines[self.bind]) as connection:
+        with self.connect() as connection:
             yield Reading(connection, self.access.visible(read_recorded_tables(connection, self.metadata)))
 
 
