@@ -46,6 +46,8 @@ EXAMPLES: dict[str, Callable[[Blog], str]] = {
     "audit.api_transactions": lambda site: "/audit/api/transactions",
     "audit.api_changes": lambda site: "/audit/api/changes",
     "audit.api_record": lambda site: "/audit/api/record?table=post&key=1",
+    "audit.revert": lambda site: f"/audit/revert?table=post&key=1&to={_newest(site)}",
+    "audit.do_revert": lambda site: f"/audit/revert?table=post&key=1&to={_newest(site)}",
     "audit.openapi": lambda site: "/audit/api/openapi.json",
 }
 

@@ -11,6 +11,7 @@ from ..history.arrivals import Mark
 from .arguments import read_position
 from .change import read_change_page
 from .feed import read_feed_page
+from .fitting import render_list
 from .language import gettext
 from .links import link
 from .overview import read_overview
@@ -38,16 +39,16 @@ def show_feed() -> ResponseReturnValue:
     with viewer.read() as reading:
         query = read_query(viewer, reading)
         page = read_feed_page(viewer, reading, query)
-    log_view(viewer, "search" if query.text.strip() else "view", page.row_count)
-    body = render_page(
+    body, page = render_list(
         "feed.html",
-        page=page,
+        page,
         query=query,
         tail=build_tail(viewer, page, query, sight) if sight is not None else None,
         form=form_of(query),
         table_names=[table.table.key for table in reading.tables],
         operations=list(OPERATION_LABELS.values()),
     )
+    log_view(viewer, "search" if query.text.strip() else "view", page.row_count)
     return _with_links(body, page.newer_url, page.older_url)
 
 
@@ -76,8 +77,9 @@ def show_transaction() -> ResponseReturnValue:
         page = read_transaction_page(viewer, reading)
     if page is None:
         raise NotFound(gettext("There is no such transaction, or nothing of it is yours to see."))
-    log_view(viewer, "view", len(page.changes))
-    return _with_links(render_page("transaction.html", page=page), page.previous_url, page.next_url)
+    body, page = render_list("transaction.html", page)
+    log_view(viewer, "view", page.row_count)
+    return _with_links(body, page.previous_url, page.next_url)
 
 
 def show_change() -> ResponseReturnValue:
@@ -98,8 +100,9 @@ def show_record() -> ResponseReturnValue:
     viewer = get_viewer()
     with viewer.read() as reading:
         page = read_record_page(viewer, reading)
-    log_view(viewer, "view", len(page.changes))
-    return _with_links(render_page("record.html", page=page), page.newer_url, page.older_url)
+    body, page = render_list("record.html", page)
+    log_view(viewer, "view", page.row_count)
+    return _with_links(body, page.newer_url, page.older_url)
 
 
 def show_table() -> ResponseReturnValue:
@@ -131,8 +134,9 @@ def show_views() -> ResponseReturnValue:
     """Who read the log."""
     viewer = get_viewer()
     page = read_views_page(viewer)
-    log_view(viewer, "view", len(page.views))
-    return _with_links(render_page("views.html", page=page), None, page.older_url)
+    body, page = render_list("views.html", page)
+    log_view(viewer, "view", page.row_count)
+    return _with_links(body, None, page.older_url)
 
 
 def _with_links(body: str, previous: str | None, following: str | None) -> ResponseReturnValue:

@@ -10,6 +10,8 @@ from flask import current_app
 from jinja2 import Environment
 
 if TYPE_CHECKING:
+    from babel import Locale
+
     from .catalog import Language
 
 _KEY = "audit.ui"
@@ -22,13 +24,13 @@ class UiState:
     :ivar warned: the log has said that there is no access rule.
     :ivar environment: where the templates come from; made for the first page that is shown.
     :ivar key: signs what comes back from a page, where the app has no ``SECRET_KEY``; another in each process.
-    :ivar languages: those that a page was shown in, by the name of the locale.
+    :ivar languages: those that a page was shown in, by locale.
     """
 
     warned: bool = False
     environment: Environment | None = None
     key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
-    languages: dict[str, Language] = field(default_factory=dict)
+    languages: dict[Locale, Language] = field(default_factory=dict)
 
 
 def get_ui_state() -> UiState:

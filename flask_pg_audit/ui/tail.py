@@ -17,6 +17,7 @@ from itsdangerous import BadSignature, Signer
 from werkzeug.exceptions import BadRequest
 
 from ..history.arrivals import Mark, Sight, read_newest, read_sight
+from ..history.budget import Budget
 from ..history.filter import ChangeFilter
 from ..history.transaction_ids import transaction_ids
 from ..history.transactions import load_transactions
@@ -121,12 +122,14 @@ def read_news(viewer: Viewer, reading: Reading, query: Query, mark: Mark) -> New
     if query.errors:
         raise BadRequest(f"q: {query.errors[0].message}.")
     known, bottom, waiting, unsaid = _read_known(), read_id("bottom"), _read_tally("waiting"), _read_tally("unsaid")
-    size = viewer.state.config.page_size
+    config = viewer.state.config
+    size = config.page_size
     lowest = max(mark.settled, mark.newest - REACH, MIN_ID if bottom is None else bottom - 1, MIN_ID)
     ids, more = _find(reading, query.where, lowest, known, size)
-    transactions = load_transactions(reading.connection, query.where.chosen(reading.tables), query.where, ids)
+    tables, time = query.where.chosen(reading.tables), Budget(config.search_seconds)
+    transactions = load_transactions(reading.connection, tables, query.where, ids, time)
     return News(
-        read_groups(reading, query.where, transactions),
+        read_groups(reading, query.where, transactions, Budget(config.preview_seconds)),
         bottom=ids[-1] if more else None,
         waiting=Tally(waiting.count + len(ids), waiting.is_open or more),
         unsaid=Tally(unsaid.count + len(ids), unsaid.is_open or more),
