@@ -10,7 +10,7 @@ holds a lock on ``audit_transaction`` from before that until its end.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, MetaData
@@ -63,6 +63,10 @@ class Mark:
         if len(sight.writers) > MANY:
             return Mark(self.pending, sight.newest, self.pending)
         return Mark(self.pending, sight.newest, sight.newest, sight.writers)
+
+    def held(self, sight: Sight) -> Mark:
+        """The mark of who had no time to look for what came late: it is looked for again."""
+        return replace(self, newest=sight.newest)
 
 
 def read_newest(connection: Connection, metadata: MetaData) -> int:

@@ -23,7 +23,7 @@ from .filter import ChangeFilter
 from .previews import each_of
 from .recorded import RecordedTable, read_recorded_tables
 from .transaction_ids import parameters, transaction_ids
-from .windows import MAX_ID, Search, Window
+from .windows import MAX_ID, Found, Search, Window
 
 #: Changes of one transaction in one table are counted up to this many.
 MAX_COUNT = 10_000
@@ -167,6 +167,19 @@ def read_page(
         older=back if upwards else on,
         reached=read_reached(connection, chosen[0].table.metadata, found),
     )
+
+
+def find_newest(
+    connection: Connection,
+    tables: Sequence[RecordedTable],
+    where: ChangeFilter,
+    window: Window,
+    limit: int,
+    budget: Budget,
+) -> Found[int]:
+    """The ids of the newest ``limit`` transactions in ``window``, or of as many as there is time for."""
+    chosen = where.chosen(tables)
+    return _search(connection, chosen, where, False, budget).find(window, limit) if chosen else Found([])
 
 
 def _share(seconds: float | None, share: float) -> float | None:

@@ -67,6 +67,7 @@ class FeedPage:
     """Groups, newest first, and the way to newer and older ones.
 
     :ivar is_newest: no place was asked for, so the page begins with the newest transaction.
+    :ivar bottom: the lowest number that it reaches down to; ``None`` when nothing is below.
     :ivar reached: how far was looked, when the time for it was over.
     :ivar is_upwards: it was looked towards the newest.
     :ivar place_url: gives the page ``before`` or ``after`` a place.
@@ -77,6 +78,7 @@ class FeedPage:
     older_url: str | None
     newest_url: str
     is_newest: bool
+    bottom: int | None
     reached: Reached | None
     is_upwards: bool
     place_url: Callable[..., str]
@@ -92,7 +94,8 @@ class FeedPage:
             groups = self.groups[-number:]
             return replace(self, groups=groups, newer_url=self.place_url(after=groups[0].transaction.id), reached=None)
         groups = self.groups[:number]
-        return replace(self, groups=groups, older_url=self.place_url(before=groups[-1].transaction.id), reached=None)
+        bottom = groups[-1].transaction.id
+        return replace(self, groups=groups, bottom=bottom, older_url=self.place_url(before=bottom), reached=None)
 
 
 def read_feed_page(viewer: Viewer, reading: Reading, query: Query) -> FeedPage:
@@ -115,6 +118,7 @@ def read_feed_page(viewer: Viewer, reading: Reading, query: Query) -> FeedPage:
         older_url=link("index", q=query, before=page.older) if page.older is not None else None,
         newest_url=link("index", q=query),
         is_newest=before is None and after is None,
+        bottom=page.older,
         reached=page.reached,
         is_upwards=after is not None,
         place_url=partial(link, "index", q=query),

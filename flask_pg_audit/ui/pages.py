@@ -21,7 +21,7 @@ from .room import FULL
 from .search import form_of
 from .searching import read_form, read_query
 from .table import read_table_page, read_tables_page
-from .tail import BOOKKEEPING, build_tail, look, read_mark, read_news, write_mark
+from .tail import BOOKKEEPING, build_tail, look, read_mark, read_news
 from .transaction import read_transaction_page
 from .viewer import get_viewer
 from .views import log_view, read_views_page
@@ -43,7 +43,7 @@ def show_feed() -> ResponseReturnValue:
         "feed.html",
         page,
         query=query,
-        tail_of=lambda shown: build_tail(viewer, shown, query, sight) if sight is not None else None,
+        tail=build_tail(viewer, page, query, sight) if sight is not None else None,
         form=form_of(query),
         table_names=[table.table.key for table in reading.tables],
         operations=list(OPERATION_LABELS.values()),
@@ -58,16 +58,14 @@ def show_news() -> ResponseReturnValue:
     sight = look(viewer, known)
     if sight is None:
         return "", 204
-    mark = known or Mark()
     with viewer.read() as reading:
         query = read_query(viewer, reading)
-        news = read_news(viewer, reading, query, mark)
+        news = read_news(viewer, reading, query, known or Mark(), sight)
+    body, news = render_list("feed.html", news, query=query, fpa_page=_FRAGMENT)
     if news.groups or known is None:
-        log_view(viewer, "search" if query.text.strip() else "view", len(news.groups), leave_out=BOOKKEEPING)
-    headers = {"X-Audit-Mark": write_mark(mark.advanced(sight))}
-    if not news.groups:
-        return "", 204, headers
-    return render_page("feed.html", page=news, news=news, query=query, fpa_page=_FRAGMENT), headers
+        log_view(viewer, "search" if query.text.strip() else "view", news.row_count, leave_out=BOOKKEEPING)
+    is_news = bool(news.groups) or news.bottom is not None
+    return body if is_news else "", 200 if is_news else 204, {"X-Audit-Mark": news.mark}
 
 
 def show_transaction() -> ResponseReturnValue:

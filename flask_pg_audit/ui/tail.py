@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import operator
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from flask import current_app, request
@@ -19,9 +19,8 @@ from werkzeug.exceptions import BadRequest
 from ..history.arrivals import Mark, Sight, read_newest, read_sight
 from ..history.budget import Budget
 from ..history.filter import ChangeFilter
-from ..history.transaction_ids import transaction_ids
-from ..history.transactions import load_transactions
-from ..history.windows import Window
+from ..history.transactions import find_newest, load_transactions
+from ..history.windows import Found, Window
 from .arguments import MIN_ID, read_id
 from .feed import FeedPage, Group, read_groups
 from .language import gettext
@@ -49,13 +48,11 @@ class Tail:
     """What a page needs to ask for news.
 
     :ivar mark: signed, so that who sends it back has been shown the page, and that is recorded.
-    :ivar bottom: the lowest number that the page reaches down to; ``None`` when it shows all there is.
     :ivar most: as many groups are kept.
     """
 
     url: str
     mark: str
-    bottom: int | None
     most: int
 
 
@@ -78,16 +75,35 @@ class News:
     """What a page lacks.
 
     :ivar groups: the newest first.
-    :ivar bottom: there is more than ``groups``, and the page ends with this one now; ``None`` when it reaches as far
-        down as before.
-    :ivar waiting: groups that have arrived and are not shown yet.
-    :ivar unsaid: groups that have arrived and were not announced yet.
+    :ivar bottom: there is more than ``groups``, and the page reaches down to this number now; ``None`` when it reaches
+        as far down as before.
+    :ivar waiting: groups that had arrived and are not shown yet.
+    :ivar unsaid: groups that had arrived and were not announced yet.
+    :ivar mark: what the page knows now, signed.
+    :ivar is_newest: as of the page that it belongs to, as ``reached``.
     """
 
     groups: tuple[Group, ...]
     bottom: int | None
     waiting: Tally
     unsaid: Tally
+    mark: str
+    is_newest: bool = True
+    reached: None = None
+
+    @property
+    def row_count(self) -> int:
+        """The transactions that are told."""
+        return len(self.groups)
+
+    def shortened(self, number: int) -> News:
+        """The newest ``number``."""
+        groups = self.groups[:number]
+        return replace(self, groups=groups, bottom=groups[-1].transaction.id)
+
+    def added(self, tally: Tally) -> Tally:
+        """``tally`` and those that are told."""
+        return Tally(tally.count + len(self.groups), tally.is_open or self.bottom is not None)
 
 
 def look(viewer: Viewer, known: Mark | None = None) -> Sight | None:
@@ -110,49 +126,49 @@ def build_tail(viewer: Viewer, page: FeedPage, query: Query, sight: Sight) -> Ta
     return Tail(
         url=link("news", q=query.text),
         mark=write_mark(Mark().advanced(sight)),
-        bottom=page.groups[-1].transaction.id if page.groups and page.older_url else None,
         most=max(MOST, viewer.state.config.page_size),
     )
 
 
-def read_news(viewer: Viewer, reading: Reading, query: Query, mark: Mark) -> News:
+def read_news(viewer: Viewer, reading: Reading, query: Query, mark: Mark, sight: Sight) -> News:
     """What the page that sent the request lacks.
 
+    :param mark: what the page knows.
+    :param sight: what there was to be seen before ``reading`` began.
     :raises werkzeug.exceptions.BadRequest: an argument makes no sense, or the search has a mistake.
     """
     if query.errors:
         raise BadRequest(f"q: {query.errors[0].message}.")
-    known, bottom, waiting, unsaid = _read_known(), read_id("bottom"), _read_tally("waiting"), _read_tally("unsaid")
-    config = viewer.state.config
-    size = config.page_size
-    lowest = max(mark.settled, mark.newest - REACH, MIN_ID if bottom is None else bottom - 1, MIN_ID)
-    ids, more = _find(reading, query.where, lowest, known, size)
-    tables, time = query.where.chosen(reading.tables), Budget(config.search_seconds)
-    transactions = load_transactions(reading.connection, tables, query.where, ids, time)
+    known, waiting, unsaid = _read_known(), _read_tally("waiting"), _read_tally("unsaid")
+    where, config = query.where, viewer.state.config
+    budget = Budget(config.search_seconds)
+    found = _find(reading, where, _window(mark), config.page_size + len(known) + 1, budget)
+    new = [id_ for id_ in found.items if id_ not in known]
+    ids = new[: config.page_size]
+    transactions = load_transactions(reading.connection, where.chosen(reading.tables), where, ids, budget)
+    # Where there was no time to get down to what the page knows, it begins anew. What came late can wait.
+    is_apart = found.edge is not None and found.edge > mark.newest
+    is_held = found.edge is not None and not is_apart
     return News(
-        read_groups(reading, query.where, transactions, Budget(config.preview_seconds)),
-        bottom=ids[-1] if more else None,
-        waiting=Tally(waiting.count + len(ids), waiting.is_open or more),
-        unsaid=Tally(unsaid.count + len(ids), unsaid.is_open or more),
+        read_groups(reading, where, transactions, Budget(config.preview_seconds)),
+        bottom=ids[-1] if len(new) > len(ids) else found.edge if is_apart else None,
+        waiting=waiting,
+        unsaid=unsaid,
+        mark=write_mark(mark.held(sight) if is_held else mark.advanced(sight)),
     )
 
 
-def _find(
-    reading: Reading, where: ChangeFilter, lowest: int, known: frozenset[int], size: int
-) -> tuple[list[int], bool]:
-    """At most ``size`` that are above ``lowest`` and not known, the newest first, and whether there are more."""
+def _window(mark: Mark) -> Window:
+    """Where there may be what the page lacks."""
+    bottom = read_id("bottom")
+    lowest = max(mark.settled + 1, mark.newest - REACH, MIN_ID if bottom is None else bottom)
+    return Window(lowest if lowest > MIN_ID + 1 else None, None)
+
+
+def _find(reading: Reading, where: ChangeFilter, window: Window, limit: int, budget: Budget) -> Found[int]:
     if not reading.tables:
-        return [], False
-    tables, limit = where.chosen(reading.tables), size + len(known) + 1
-    found = list(
-        reading.connection.execute(transaction_ids(tables, where, Window(lowest + 1, None), True, limit)).scalars()
-    )
-    if len(found) == limit:  # the oldest of them: so many are there that one need not look far for the newest
-        found = list(
-            reading.connection.execute(transaction_ids(tables, where, Window(None, None), False, limit)).scalars()
-        )
-    new = sorted((id_ for id_ in found if id_ not in known), reverse=True)
-    return new[:size], len(new) > size
+        return Found([])
+    return find_newest(reading.connection, reading.tables, where, window, limit, budget.part(0.7))
 
 
 def _read_known() -> frozenset[int]:

@@ -62,7 +62,10 @@ def log_view(viewer: Viewer, action: ViewAction, row_count: int | None = None, l
 
 
 def build_view(viewer: Viewer, action: ViewAction, row_count: int | None, leave_out: Collection[str] = ()) -> View:
-    """What is recorded of the running request."""
+    """What is recorded of the running request.
+
+    :param leave_out: as for :func:`log_view`.
+    """
     username, actor_id, request_id = viewer.state.who()
     return View(
         action=action,

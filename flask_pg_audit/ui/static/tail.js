@@ -14,10 +14,8 @@
   const EVERY = 2000, LONGEST = 60_000; // ms between two questions: as a rule, and at most after errors
   const QUIET = 10_000; // ms between two announcements
   const KEY = "fpa-live"; // in sessionStorage: of this tab alone
-  const began = words.fpaBottom === undefined ? null : BigInt(words.fpaBottom);
-
   let timer, delay = EVERY, asking = false, wasReading = false, saidAt = -QUIET;
-  let mark = words.fpaMark, bottom = began;
+  let mark = words.fpaMark, bottom = words.fpaBottom === undefined ? null : BigInt(words.fpaBottom), end = bottom;
   let waiting = [], tally = "0", unsaid = "0", toSay = "";
 
   const remember = (value) => { try { sessionStorage.setItem(KEY, value); } catch { /* then until the next page */ } };
@@ -87,7 +85,7 @@
   // After each answer: show what waits, unless somebody reads; and say so, but not all the time.
   function settle() {
     const reading = isReading();
-    if (waiting.length && !reading && !wasReading) show();
+    if ((waiting.length || bottom !== end) && !reading && !wasReading) show();
     wasReading = reading;
     pill.hidden = waiting.length === 0;
     state.textContent = waiting.length ? words.fpaPaused : "";
@@ -105,9 +103,9 @@
       list.insertBefore(group, groups().find((other) => number(other) < number(group)) ?? null);
     }
     groups().filter((group) => !isReached(group)).forEach((group) => group.remove());
-    if (bottom !== began) leadOn();
+    if (bottom !== end) leadOn();
     nameDays();
-    [waiting, tally] = [[], "0"];
+    [waiting, tally, end] = [[], "0", bottom];
     pill.hidden = true;
   }
 
@@ -127,7 +125,7 @@
   // What is no longer on this page is on the next one.
   function leadOn() {
     cut.hidden = false;
-    for (const link of document.querySelectorAll(".fpa-pager a[rel='next'], [data-fpa-cut] a")) {
+    for (const link of document.querySelectorAll(".fpa-pager a[rel='next'], .fpa-reached a, [data-fpa-cut] a")) {
       const url = new URL(link.href);
       url.searchParams.set("before", bottom);
       link.href = url;
