@@ -3,6 +3,8 @@
 #   make demo     an example shop with an audit log, on a PostgreSQL of its own
 #   make test     what a change must pass: lint, types, tests
 #   make docs     the documentation, in docs/_build/html
+#   make translations
+#                 the catalogs of the pages, after a text was added or changed
 #   make bench-reading
 #                 a history of five million changes, how long reading it takes, and whether the plans are as promised
 #   make bench-pages
@@ -19,7 +21,7 @@ WORKERS ?= 2
 BENCH_ARGS ?=
 PYTEST_ARGS ?=
 
-.PHONY: help demo test lint types pytest docs bench-reading bench-pages clean
+.PHONY: help demo test lint types pytest docs translations bench-reading bench-pages clean
 .DEFAULT_GOAL := help
 
 help:
@@ -43,6 +45,9 @@ pytest: $(STAMP)
 
 docs: $(DOCS_STAMP)
 	$(BIN)/sphinx-build --fail-on-warning --keep-going docs docs/_build/html
+
+translations: $(STAMP)
+	$(BIN)/python -m tools.translations
 
 bench-reading: $(STAMP)
 	$(BIN)/python -m benchmarks.reading $(BENCH_ARGS)

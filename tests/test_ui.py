@@ -22,8 +22,8 @@ from tests.ui_routes import read_all, read_pages
 
 @pytest.fixture
 def site(database: Database) -> Iterator[Blog]:
-    with blog(database.url(), AUDIT_PAGE_SIZE=5, AUDIT_UI_TIME_ZONE="Asia/Tokyo") as made:
-        made.audit.access_loader(lambda: Access(export=True))
+    with blog(database.url(), AUDIT_PAGE_SIZE=5, AUDIT_UI_TIME_ZONE="Asia/Tokyo", AUDIT_UI_REVERT=True) as made:
+        made.audit.access_loader(lambda: Access(export=True, revert=True))
         yield made
 
 
@@ -353,8 +353,8 @@ def test_the_pages_move_with_the_prefix(database: Database) -> None:
 
 
 def test_a_host_can_put_the_pages_into_its_own(database: Database) -> None:
-    with blog(database.url(), AUDIT_UI_BASE_TEMPLATE="shop.html") as site:
-        site.audit.access_loader(lambda: Access(export=True))
+    with blog(database.url(), AUDIT_UI_BASE_TEMPLATE="shop.html", AUDIT_UI_REVERT=True) as site:
+        site.audit.access_loader(lambda: Access(export=True, revert=True))
         site.app.jinja_loader = DictLoader(
             {
                 "shop.html": "<title>{% block title %}Shop{% endblock %} | Shop</title>{% block head %}{% endblock %}"

@@ -109,9 +109,8 @@ def read_feed_page(viewer: Viewer, reading: Reading, query: Query) -> FeedPage:
         page = read_page(
             reading.connection, reading.tables, where, before, after, config.page_size, config.search_seconds
         )
-    changes = _read_previews(reading, where, page.transactions, Budget(config.preview_seconds))
     return FeedPage(
-        tuple(_group(transaction, changes.get(transaction.id, ())) for transaction in page.transactions),
+        read_groups(reading, where, page.transactions, Budget(config.preview_seconds)),
         newer_url=link("index", q=query, after=page.newer) if page.newer is not None else None,
         older_url=link("index", q=query, before=page.older) if page.older is not None else None,
         newest_url=link("index", q=query),
@@ -120,6 +119,14 @@ def read_feed_page(viewer: Viewer, reading: Reading, query: Query) -> FeedPage:
         is_upwards=after is not None,
         place_url=partial(link, "index", q=query),
     )
+
+
+def read_groups(
+    reading: Reading, where: ChangeFilter, transactions: Sequence[Transaction], budget: Budget
+) -> tuple[Group, ...]:
+    """Each of ``transactions`` with the first of its changes that match, as far as there is time to look for them."""
+    changes = _read_previews(reading, where, transactions, budget)
+    return tuple(_group(transaction, changes.get(transaction.id, ())) for transaction in transactions)
 
 
 def _group(transaction: Transaction, changes: tuple[Excerpt, ...]) -> Group:

@@ -126,7 +126,7 @@ def read_record_page(viewer: Viewer, reading: Reading) -> RecordPage:
     :raises werkzeug.exceptions.BadRequest: an argument makes no sense.
     :raises werkzeug.exceptions.NotFound: nothing of the record may be seen.
     """
-    record = _find_record(viewer, reading)
+    record = find_record(viewer, reading)
     related = followable(record.mapper, record.table, reading.tables) if record.mapper is not None else ()
     shown = _read_shown(related)
     before, after = read_position("before"), read_position("after")
@@ -152,7 +152,12 @@ def read_record_page(viewer: Viewer, reading: Reading) -> RecordPage:
     )
 
 
-def _find_record(viewer: Viewer, reading: Reading) -> Record:
+def find_record(viewer: Viewer, reading: Reading) -> Record:
+    """The record that the query string names.
+
+    :raises werkzeug.exceptions.BadRequest: it names none.
+    :raises werkzeug.exceptions.NotFound: nothing of the record may be seen.
+    """
     table_key, text = request.args.get("table", ""), request.args.get("key")
     if text is None:
         raise BadRequest(gettext("key: say which record."))

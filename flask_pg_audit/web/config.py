@@ -26,6 +26,7 @@ class AuditConfig:
     :ivar ui_time_zone: the zone in which the log shows times to those who choose "local" instead of UTC.
     :ivar ui_open_in_debug: without an access rule, open the log to requests from this machine while the app is in
         debug mode.
+    :ivar ui_revert: whoever the access rule allows it may bring old rows back from the pages.
     :ivar ui_base_template: a template of the app that the pages extend; it has the blocks ``title``, ``head`` and
         ``content``. ``None`` is a page of our own.
     :ivar schema: schema of ``audit_transaction``, the sequence and the functions; ``None`` means the metadata's.
@@ -46,6 +47,7 @@ class AuditConfig:
     search_budget: int | None = 200
     ui_time_zone: str = "UTC"
     ui_open_in_debug: bool = False
+    ui_revert: bool = False
     ui_base_template: str | None = None
     schema: str | None = None
     require_username: bool = False
@@ -68,7 +70,7 @@ class AuditConfig:
 
     def _check(self) -> None:
         _expect("URL_PREFIX", self.url_prefix, _is_prefix(self.url_prefix), 'a path such as "/audit"')
-        for name in ("UI", "UI_OPEN_IN_DEBUG", "LOG_VIEWS"):
+        for name in ("UI", "UI_OPEN_IN_DEBUG", "UI_REVERT", "LOG_VIEWS"):
             value = getattr(self, name.lower())
             _expect(name, value, isinstance(value, bool), "True or False")
         base = self.ui_base_template
