@@ -21,6 +21,7 @@ from ..history.budget import Budget
 from ..history.filter import ChangeFilter
 from ..history.transaction_ids import transaction_ids
 from ..history.transactions import load_transactions
+from ..history.windows import MAX_ID, Window
 from .arguments import MIN_ID, read_id
 from .feed import FeedPage, Group, read_groups
 from .language import gettext
@@ -143,9 +144,11 @@ def _find(
     if not reading.tables:
         return [], False
     tables, limit = where.chosen(reading.tables), size + len(known) + 1
-    found = list(reading.connection.execute(transaction_ids(tables, where, None, lowest, limit)).scalars())
+    above = transaction_ids(tables, where, Window(min(lowest + 1, MAX_ID), None), True, limit)
+    found = list(reading.connection.execute(above).scalars())
     if len(found) == limit:  # the oldest of them: so many are there that one need not look far for the newest
-        found = list(reading.connection.execute(transaction_ids(tables, where, None, None, limit)).scalars())
+        newest = transaction_ids(tables, where, Window(None, None), False, limit)
+        found = list(reading.connection.execute(newest).scalars())
     new = sorted((id_ for id_ in found if id_ not in known), reverse=True)
     return new[:size], len(new) > size
 

@@ -57,11 +57,11 @@ def log_view(viewer: Viewer, action: ViewAction, row_count: int | None = None, l
     :raises AuditError: it could not be recorded; then nothing may be shown.
     """
     if viewer.state.config.log_views:
-        view = build_view(viewer, action, row_count)
+        view = build_view(viewer, action, row_count, leave_out)
         record_view(viewer.state.db.engines[viewer.bind], viewer.metadata, view)
 
 
-def build_view(viewer: Viewer, action: ViewAction, row_count: int | None) -> View:
+def build_view(viewer: Viewer, action: ViewAction, row_count: int | None, leave_out: Collection[str] = ()) -> View:
     """What is recorded of the running request."""
     username, actor_id, request_id = viewer.state.who()
     return View(
