@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from flask import Blueprint, Response, current_app, request
 from flask.typing import ResponseReturnValue
@@ -14,7 +13,7 @@ from ..errors import AuditConfigError, AuditError, sqlstate
 from . import api, pages
 from .access import NO_ACCESS, Access, decide
 from .export import download
-from .rendering import render_page
+from .problem import answer_problem, answer_refusal
 from .state import get_ui_state
 from .viewer import open_viewer
 
@@ -79,10 +78,10 @@ def create_blueprint() -> Blueprint:
         blueprint.add_url_rule(rule, endpoint=endpoint, view_func=view)
     blueprint.register_error_handler(BadRequest, _bad_request)
     blueprint.register_error_handler(NotFound, _not_found)
-    blueprint.register_error_handler(Forbidden, lambda error: _message(403, "No access", error.description or ""))
+    blueprint.register_error_handler(Forbidden, lambda error: answer_problem(403, "No access", error.description or ""))
     blueprint.register_error_handler(AuditError, _unavailable)
     blueprint.register_error_handler(ProgrammingError, _unreadable)
-    blueprint.register_error_handler(TimeoutError, lambda error: _message(503, *_BUSY))
+    blueprint.register_error_handler(TimeoutError, lambda error: answer_problem(503, *_BUSY))
     return blueprint
 
 
@@ -90,7 +89,7 @@ def _check_access() -> ResponseReturnValue | None:
     """Before every route of the blueprint, static files included."""
     access = _granted()
     if not access.read:
-        return _message(403, "No access", "You may not read the audit log.")
+        return answer_refusal("You may not read the audit log.")
     open_viewer(access)
     return None
 
@@ -125,31 +124,22 @@ def _unreadable(error: ProgrammingError) -> ResponseReturnValue:
     reason = _UNREADABLE.get(sqlstate(error) or "")
     if reason is None:
         raise error
-    return _message(503, *reason)
+    return answer_problem(503, *reason)
 
 
 def _unavailable(error: AuditError) -> ResponseReturnValue:
     """Who reads the log could not be recorded, say. A mistake in the application is its developer's to see."""
     if isinstance(error, AuditConfigError):
         raise error
-    return _message(503, "Not available", str(error))
+    return answer_problem(503, "Not available", str(error))
 
 
 def _bad_request(error: BadRequest) -> ResponseReturnValue:
-    return _message(400, "Bad request", error.description or "")
+    return answer_problem(400, "Bad request", error.description or "")
 
 
 def _not_found(error: NotFound) -> ResponseReturnValue:
-    return _message(404, "Not found", error.description or "")
-
-
-def _message(status: int, title: str, text: str) -> ResponseReturnValue:
-    """One sentence, as a page for people and as JSON for clients."""
-    is_api = "/api/" in request.path
-    if is_api or request.accept_mimetypes.best_match(["text/html", "application/json"]) == "application/json":
-        body: Any = {"error": text}
-        return body, status
-    return render_page("message.html", title=title, text=text), status
+    return answer_problem(404, "Not found", error.description or "")
 
 
 def _add_security_headers(response: Response) -> Response:

@@ -9,10 +9,11 @@ from typing import Any
 from flask import current_app, url_for
 from jinja2 import Environment
 
+from ..history.export_formats import FORMATS
 from .chart import format_amount
 from .differences import show_difference
 from .links import NAVIGATION, change_link, here, link, record_link, table_link
-from .query import term
+from .query import of_record, term
 from .room import MAX_PAGE, ROOMS, Room
 from .state import get_ui_state
 from .text import visible
@@ -71,6 +72,8 @@ def _frame() -> dict[str, Any]:
         "fpa_binds": list(viewer.state.metadatas),
         "fpa_here": here,
         "fpa_term": term,
+        "fpa_record_query": of_record,
+        "fpa_formats": tuple(FORMATS),
         "fpa_local_zone": config.ui_time_zone,
     }
 
