@@ -7,14 +7,17 @@ from typing import Any
 from flask import has_request_context, session
 from flask_login import current_user
 
+from flask_pg_audit import Access
+
 from .extensions import audit
 from .models import Role
 
 
 @audit.access_loader
-def may_read_audit_log() -> bool:
-    """Auditors and nobody else; without this function it would be nobody at all."""
-    return current_user.is_authenticated and current_user.role is Role.AUDITOR
+def may_read_audit_log() -> Access | None:
+    """Auditors and nobody else, who may take it with them too; without this function it would be nobody at all."""
+    is_auditor = current_user.is_authenticated and current_user.role is Role.AUDITOR
+    return Access(export=True) if is_auditor else None
 
 
 @audit.context_loader

@@ -86,11 +86,11 @@ def read_feed_page(viewer: Viewer, reading: Reading, query: Query) -> FeedPage:
     """
     before, after = read_id("before"), read_id("after")
     refuse_both(before, after)
-    where, tables, size = query.where, query.where.chosen(reading.tables), viewer.state.config.page_size
-    if query.errors or not tables:
+    where, size = query.where, viewer.state.config.page_size
+    if query.errors or not reading.tables:
         page = TransactionPage((), newer=None, older=None)
     else:
-        page = read_page(reading.connection, tables, where, before, after, size)
+        page = read_page(reading.connection, reading.tables, where, before, after, size)
     changes = _read_previews(reading, where, page.transactions)
     return FeedPage(
         tuple(Group(transaction, changes.get(transaction.id, ())) for transaction in page.transactions),
