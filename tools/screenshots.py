@@ -155,12 +155,13 @@ def _spread(app: Flask) -> None:
         ids = connection.execute(text("SELECT id FROM audit_transaction ORDER BY id")).scalars().all()
         for id_, at in zip(ids, _working_hours(len(ids)), strict=True):
             _move(connection, id_, at)
-        connection.execute(
-            text(
-                "UPDATE order_audit o SET placed_at = i.audit_operation_timestamp FROM order_audit i "
-                "WHERE i.id = o.id AND i.audit_operation = 'I'"
+        for table, column in (("order", "placed_at"), ("customer", "created_at")):
+            connection.execute(
+                text(
+                    f"UPDATE {table}_audit c SET {column} = i.audit_operation_timestamp FROM {table}_audit i "
+                    "WHERE i.id = c.id AND i.audit_operation = 'I'"
+                )
             )
-        )
     with app.app_context(), db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("ANALYZE"))
 
