@@ -3,6 +3,8 @@
 #   make demo     an example shop with an audit log, on a PostgreSQL of its own
 #   make test     what a change must pass: lint, types, tests
 #   make docs     the documentation, in docs/_build/html
+#   make screenshots
+#                 the pictures in the documentation; needs Chromium
 #   make bench-reading
 #                 a history of five million changes, how long reading it takes, and whether the plans are as promised
 #
@@ -17,7 +19,7 @@ WORKERS ?= 2
 BENCH_ARGS ?=
 PYTEST_ARGS ?=
 
-.PHONY: help demo test lint types pytest docs bench-reading clean
+.PHONY: help demo test lint types pytest docs screenshots bench-reading clean
 .DEFAULT_GOAL := help
 
 help:
@@ -41,6 +43,9 @@ pytest: $(STAMP)
 
 docs: $(DOCS_STAMP)
 	$(BIN)/sphinx-build --fail-on-warning --keep-going docs docs/_build/html
+
+screenshots: $(DOCS_STAMP)
+	$(BIN)/python -m tools.screenshots
 
 bench-reading: $(STAMP)
 	$(BIN)/python -m benchmarks.reading $(BENCH_ARGS)

@@ -122,7 +122,8 @@ def served(app: Any, prefix: str = "") -> Iterator[str]:
 #: Keeps what the policy refuses, before anything of the page runs.
 WATCH = """
 window.refused = [];
-addEventListener("securitypolicyviolation", (event) => window.refused.push(event.violatedDirective + " " + event.blockedURI));
+addEventListener("securitypolicyviolation",
+  (event) => window.refused.push(event.violatedDirective + " " + event.blockedURI));
 """
 
 #: Every link, those of drawings too.
@@ -134,7 +135,8 @@ OPEN = '() => document.querySelectorAll("details").forEach((details) => { detail
 
 #: What is wider than the window, in words.
 WIDE = """() => [...document.querySelectorAll(".fpa-root *")]
-  .filter((element) => element.getBoundingClientRect().right > innerWidth + 1 && getComputedStyle(element).clipPath === "none")
+  .filter((element) => element.getBoundingClientRect().right > innerWidth + 1)
+  .filter((element) => getComputedStyle(element).clipPath === "none")
   .slice(0, 3).map((element) => element.outerHTML.slice(0, 200))"""
 
 

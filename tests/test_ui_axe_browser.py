@@ -23,7 +23,8 @@ RUN = """() => axe.run(document, {
   runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
   rules: {"target-size": {enabled: true}},
   resultTypes: ["violations"],
-}).then((found) => found.violations.map((rule) => [rule.id, rule.help, ...rule.nodes.slice(0, 3).map((node) => node.html.slice(0, 200))]))"""
+}).then((found) => found.violations.map((rule) =>
+  [rule.id, rule.help, ...rule.nodes.slice(0, 3).map((node) => node.html.slice(0, 200))]))"""
 
 #: Pages that no link leads to.
 BESIDES = [
@@ -41,7 +42,7 @@ BESIDES = [
 def axe() -> str:
     """Its program. Where it is not installed, these tests are skipped; in CI it must be there."""
     if not AXE.exists():
-        message = f"axe-core is not there: npm install --prefix .ci/cache/axe-core axe-core"
+        message = "axe-core is not there: npm install --prefix .ci/cache/axe-core axe-core"
         pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
     return AXE.read_text(encoding="utf-8")
 
@@ -57,9 +58,7 @@ def site(request: pytest.FixtureRequest, server: DatabaseServer, template: str) 
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1200), ("dark", 320)])
-def test_it_finds_nothing(
-    browser: Browser, axe: str, site: Shop, scheme: Literal["light", "dark"], width: int
-) -> None:
+def test_it_finds_nothing(browser: Browser, axe: str, site: Shop, scheme: Literal["light", "dark"], width: int) -> None:
     found: dict[str, Any] = {}
     with (
         served(site.app) as address,

@@ -9,6 +9,7 @@ from flask import request
 from werkzeug.exceptions import BadRequest
 
 from ..history.position import Position
+from .language import gettext
 
 MIN_ID, MAX_ID = -(2**63), 2**63 - 1
 _ID = re.compile(r"-?[0-9]{1,19}", re.ASCII)
@@ -25,7 +26,14 @@ def read_position(name: str) -> Position | None:
     try:
         return Position.parse(token)
     except ValueError as error:
-        raise BadRequest(f"{name}: {error}.") from error
+        raise BadRequest(
+            gettext(
+                "%(name)s: %(text)s is no position in the log; it has to look like %(example)s.",
+                name=name,
+                text=repr(token),
+                example="12.345",
+            )
+        ) from error
 
 
 def read_list(name: str) -> tuple[str, ...]:
@@ -59,7 +67,14 @@ def _parse_time(name: str, text: str, zone: datetime.tzinfo) -> datetime.datetim
         time.astimezone(zone)
         return time.astimezone(datetime.timezone.utc)
     except (ValueError, OverflowError) as error:
-        raise BadRequest(f"{name}: {text[:40]!r} is no time; it has to look like 2026-01-31T14:00.") from error
+        raise BadRequest(
+            gettext(
+                "%(name)s: %(text)s is no time; it has to look like %(example)s.",
+                name=name,
+                text=repr(text[:40]),
+                example="2026-01-31T14:00",
+            )
+        ) from error
 
 
 def read_id(name: str) -> int | None:
@@ -71,7 +86,7 @@ def read_id(name: str) -> int | None:
     if text is None:
         return None
     if not _ID.fullmatch(text) or not MIN_ID <= int(text) <= MAX_ID:
-        raise BadRequest(f"{name}: {text[:40]!r} is no number of a transaction.")
+        raise BadRequest(gettext("%(name)s: %(text)s is no number of a transaction.", name=name, text=repr(text[:40])))
     return int(text)
 
 
@@ -81,4 +96,4 @@ def refuse_both(before: object, after: object) -> None:
     :raises werkzeug.exceptions.BadRequest: both are given.
     """
     if before is not None and after is not None:
-        raise BadRequest("Give before or after, not both.")
+        raise BadRequest(gettext("Give before or after, not both."))

@@ -12,8 +12,10 @@ from werkzeug.exceptions import BadRequest, Forbidden, NotFound
 from ..errors import AuditConfigError, AuditError, sqlstate
 from . import api, pages
 from .access import NO_ACCESS, Access, decide
+from .catalog import speak_english
 from .export import download
-from .problem import answer_problem, answer_refusal
+from .language import gettext, message
+from .problem import answer_problem, answer_refusal, is_for_programs
 from .state import get_ui_state
 from .viewer import open_viewer
 
@@ -23,19 +25,27 @@ _CLOSED = (
 )
 
 #: Why the log cannot be read, by SQLSTATE, and the way out.
-_NOT_INSTALLED = ("Not installed", "The audit tables are not in the database. Run: flask audit install")
+_NOT_INSTALLED = (
+    message("Not installed"),
+    message("The audit tables are not in the database. Run: flask audit install"),
+)
 _UNREADABLE = {
     "42P01": _NOT_INSTALLED,
     "3F000": _NOT_INSTALLED,
-    "42703": ("Outdated", "The audit tables lack a column that the application declares. Run: flask audit install"),
+    "42703": (
+        message("Outdated"),
+        message("The audit tables lack a column that the application declares. Run: flask audit install"),
+    ),
     "42501": (
-        "Not permitted",
-        "The application's database role may not read the audit tables. Grant it SELECT on them.",
+        message("Not permitted"),
+        message("The application's database role may not read the audit tables. Grant it SELECT on them."),
     ),
 }
 _BUSY = (
-    "Busy",
-    "No database connection was free to read the log. Try again, or give the application's pool more connections.",
+    message("Busy"),
+    message(
+        "No database connection was free to read the log. Try again, or give the application's pool more connections."
+    ),
 )
 
 #: Our own scripts and styles, nothing from elsewhere, no framing, nothing kept in caches.
@@ -78,18 +88,20 @@ def create_blueprint() -> Blueprint:
         blueprint.add_url_rule(rule, endpoint=endpoint, view_func=view)
     blueprint.register_error_handler(BadRequest, _bad_request)
     blueprint.register_error_handler(NotFound, _not_found)
-    blueprint.register_error_handler(Forbidden, lambda error: answer_problem(403, "No access", error.description or ""))
+    blueprint.register_error_handler(Forbidden, _forbidden)
     blueprint.register_error_handler(AuditError, _unavailable)
     blueprint.register_error_handler(ProgrammingError, _unreadable)
-    blueprint.register_error_handler(TimeoutError, lambda error: answer_problem(503, *_BUSY))
+    blueprint.register_error_handler(TimeoutError, lambda error: answer_problem(503, *map(gettext, _BUSY)))
     return blueprint
 
 
 def _check_access() -> ResponseReturnValue | None:
     """Before every route of the blueprint, static files included."""
+    if is_for_programs():
+        speak_english()
     access = _granted()
     if not access.read:
-        return answer_refusal("You may not read the audit log.")
+        return answer_refusal(gettext("You may not read the audit log."))
     open_viewer(access)
     return None
 
@@ -124,22 +136,26 @@ def _unreadable(error: ProgrammingError) -> ResponseReturnValue:
     reason = _UNREADABLE.get(sqlstate(error) or "")
     if reason is None:
         raise error
-    return answer_problem(503, *reason)
+    return answer_problem(503, *map(gettext, reason))
 
 
 def _unavailable(error: AuditError) -> ResponseReturnValue:
     """Who reads the log could not be recorded, say. A mistake in the application is its developer's to see."""
     if isinstance(error, AuditConfigError):
         raise error
-    return answer_problem(503, "Not available", str(error))
+    return answer_problem(503, gettext("Not available"), str(error))
 
 
 def _bad_request(error: BadRequest) -> ResponseReturnValue:
-    return answer_problem(400, "Bad request", error.description or "")
+    return answer_problem(400, gettext("Bad request"), error.description or "")
+
+
+def _forbidden(error: Forbidden) -> ResponseReturnValue:
+    return answer_problem(403, gettext("No access"), error.description or "")
 
 
 def _not_found(error: NotFound) -> ResponseReturnValue:
-    return answer_problem(404, "Not found", error.description or "")
+    return answer_problem(404, gettext("Not found"), error.description or "")
 
 
 def _add_security_headers(response: Response) -> Response:

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..history.activity import Amount
+from .language import gettext
 from .links import link
+from .numbers import format_number
 from .query import between
 from .span import Span
 
@@ -104,5 +106,5 @@ def _label(start: datetime.datetime, end: datetime.datetime) -> str:
 
 def format_amount(amount: Amount) -> str:
     """A number as a person reads it: ``1,234``, ``10,000+``, ``about 52,000``."""
-    about = "about " if amount.is_estimated else ""
-    return f"{about}{amount.count:,}{'+' if amount.is_capped else ''}"
+    number = format_number(amount.count) + ("+" if amount.is_capped else "")
+    return gettext("about %(number)s", number=number) if amount.is_estimated else number

@@ -15,8 +15,9 @@ from ..history.json_diff import format_path, json_diff
 from ..history.stored import ABSENT, Kind, is_list, is_object
 from ..history.text_diff import Segment
 from ..history.value import Value
+from .language import gettext
 from .room import Room
-from .values import Shown, clip, count, make_readable, show_value
+from .values import Shown, clip, count_characters, make_readable, show_value
 
 _RAW_NUMBER = re.compile(r'"\\u0000([^"\\]*)\\u0000"')
 
@@ -105,7 +106,7 @@ def _parse(text: str | None) -> Any:
 def _show_path(difference: Any, room: Room) -> PathDifference:
     path = make_readable(clip(format_path(difference.path), room.value), room)
     old, new = (_show_json(value, room) for value in (difference.old, difference.new))
-    return PathDifference(path or "the document", difference.kind, old, new)
+    return PathDifference(path or gettext("the document"), difference.kind, old, new)
 
 
 def _show_json(value: Any, room: Room) -> Shown | None:
@@ -183,4 +184,4 @@ def _shorten(text: str, head: int, tail: int, room: Room) -> Iterable[Part]:
 
 def _gap(length: int) -> Iterator[Part]:
     if length:
-        yield Part("gap", count(length, "character"))
+        yield Part("gap", count_characters(length))

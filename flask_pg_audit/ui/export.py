@@ -10,6 +10,7 @@ from werkzeug.exceptions import BadRequest, Forbidden
 
 from ..history.export import ExportRow, export_tables
 from ..history.export_formats import FORMATS
+from .language import gettext
 from .searching import read_query
 from .view_log import ViewAction
 from .viewer import Viewer, get_viewer
@@ -29,9 +30,12 @@ def download() -> Response:
     """
     viewer, format_name = get_viewer(), request.args.get("format", "csv")
     if not viewer.access.export:
-        raise Forbidden("You may read the audit log, but not export it.")
+        raise Forbidden(gettext("You may read the audit log, but not export it."))
     if format_name not in FORMATS:
-        raise BadRequest(f"format: there is no {format_name[:40]!r}; there are {', '.join(FORMATS)}.")
+        known = ", ".join(FORMATS)
+        raise BadRequest(
+            gettext("format: there is no %(name)s; there are %(known)s.", name=repr(format_name[:40]), known=known)
+        )
     _check_query(viewer)
     log_view(viewer, "export")
     response = Response(stream_with_context(_stream(viewer, format_name)), content_type=MEDIA_TYPES[format_name])
@@ -45,7 +49,7 @@ def _check_query(viewer: Viewer) -> None:
     with viewer.read() as reading:
         mistakes = read_query(viewer, reading).errors
     if mistakes:
-        raise BadRequest(f"q: {mistakes[0].message}.")
+        raise BadRequest(gettext("q: %(problem)s.", problem=mistakes[0].message))
 
 
 def _stream(viewer: Viewer, format_name: str) -> Iterator[bytes]:

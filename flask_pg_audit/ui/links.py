@@ -9,10 +9,16 @@ from flask import request, url_for
 from ..history.excerpts import Field
 from ..history.key import format_key
 from ..history.position import Position
+from .language import message
 from .viewer import get_viewer
 
 #: The pages that are linked from every page: endpoint and label.
-NAVIGATION = (("overview", "Overview"), ("index", "Changes"), ("table", "Tables"), ("views", "Readers"))
+NAVIGATION = (
+    ("overview", message("Overview")),
+    ("index", message("Changes")),
+    ("table", message("Tables")),
+    ("views", message("Readers")),
+)
 
 
 def link(endpoint: str, **arguments: object) -> str:

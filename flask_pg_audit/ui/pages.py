@@ -10,6 +10,7 @@ from ..declare.columns import OPERATION_LABELS
 from .arguments import read_position
 from .change import read_change_page
 from .feed import read_feed_page
+from .language import gettext
 from .links import link
 from .overview import read_overview
 from .record import read_record_page
@@ -49,7 +50,7 @@ def show_transaction() -> ResponseReturnValue:
     with viewer.read() as reading:
         page = read_transaction_page(viewer, reading)
     if page is None:
-        raise NotFound("There is no such transaction, or nothing of it is yours to see.")
+        raise NotFound(gettext("There is no such transaction, or nothing of it is yours to see."))
     log_view(viewer, "view", len(page.changes))
     return _with_links(render_page("transaction.html", page=page), page.previous_url, page.next_url)
 
@@ -58,11 +59,11 @@ def show_change() -> ResponseReturnValue:
     """One change with its values in full."""
     place = read_position("at")
     if place is None:
-        raise BadRequest("at: say which change.")
+        raise BadRequest(gettext("at: say which change."))
     with get_viewer().read() as reading:
         page = read_change_page(reading, request.args.get("table", ""), place, request.args.get("column"))
     if page is None:
-        raise NotFound("There is no such change, or it is not yours to see.")
+        raise NotFound(gettext("There is no such change, or it is not yours to see."))
     log_view(get_viewer(), "view", 1)
     return render_page("change.html", room=FULL, page=page, change=page.change)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import current_app, request
 from flask.typing import ResponseReturnValue
 
+from .language import gettext
 from .links import link
 from .rendering import render_page
 from .viewer import find_viewer
@@ -12,18 +13,19 @@ from .viewer import find_viewer
 
 def answer_problem(status: int, title: str, text: str) -> ResponseReturnValue:
     """What is wrong and how to go on, in the frame of the log; for those who were not let in, what is wrong."""
-    if _wants_json():
+    if is_for_programs():
         return {"error": text}, status
     return (_render_framed(title, text) or _render_bare(title, text)), status
 
 
 def answer_refusal(text: str) -> ResponseReturnValue:
     """For those who may not read the log. Nothing of it is shown, not its frame, not what the pages are."""
-    title = "No access"
-    return ({"error": text} if _wants_json() else _render_bare(title, text)), 403
+    title = gettext("No access")
+    return ({"error": text} if is_for_programs() else _render_bare(title, text)), 403
 
 
-def _wants_json() -> bool:
+def is_for_programs() -> bool:
+    """Whether the answer is JSON: to the API, or to who prefers it."""
     wanted = request.accept_mimetypes.best_match(["text/html", "application/json"])
     return "/api/" in request.path or wanted == "application/json"
 

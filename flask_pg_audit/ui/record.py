@@ -23,6 +23,7 @@ from ..history.recorded import RecordedTable
 from ..history.timeline import order_places, record_places
 from ..history.versions import read_row_state
 from .arguments import read_list, read_position, refuse_both
+from .language import gettext, message
 from .links import link
 from .past import Past, read_past
 from .versions import Comparison, read_comparison
@@ -31,7 +32,7 @@ from .viewer import Reading, Viewer
 #: Characters of a value in the timeline, and of one that an update changed.
 VALUE_LENGTH, CHANGED_LENGTH = 80, 1_000
 
-_NOT_FOUND = "There is no such record, or it is not yours to see."
+_NOT_FOUND = message("There is no such record, or it is not yours to see.")
 
 
 @dataclass(frozen=True)
@@ -135,13 +136,13 @@ def read_record_page(viewer: Viewer, reading: Reading) -> RecordPage:
 def _find_record(viewer: Viewer, reading: Reading) -> Record:
     table_key, text = request.args.get("table", ""), request.args.get("key")
     if text is None:
-        raise BadRequest("key: say which record.")
+        raise BadRequest(gettext("key: say which record."))
     table = reading.table(table_key)
     # With a part of the key out of sight no record can be told from another.
     if table is None or not set(table.key_names) <= set(table.column_names):
-        raise NotFound(_NOT_FOUND)
+        raise NotFound(gettext(_NOT_FOUND))
     if not table.key_names:
-        raise NotFound("The table has no primary key, so no record can be told from another.")
+        raise NotFound(gettext("The table has no primary key, so no record can be told from another."))
     values = _parse_key(table, text)
     key = _read_key(reading, table, values)
     return Record(table, text, key, values, _mapper_of(viewer, table.table))
@@ -149,11 +150,11 @@ def _find_record(viewer: Viewer, reading: Reading) -> Record:
 
 def _parse_key(table: RecordedTable, text: str) -> Mapping[str, Any]:
     if "\0" in text:
-        raise BadRequest("key: PostgreSQL has no text with U+0000 in it.")
+        raise BadRequest(gettext("key: PostgreSQL has no text with U+0000 in it."))
     try:
         return parse_key(table.audited, text)
     except AuditConfigError as error:
-        raise BadRequest(f"key: {error}.") from error
+        raise BadRequest(gettext("key: %(problem)s.", problem=error)) from error
 
 
 def _read_key(reading: Reading, table: RecordedTable, values: Mapping[str, Any]) -> tuple[Field, ...]:
@@ -167,9 +168,10 @@ def _read_key(reading: Reading, table: RecordedTable, values: Mapping[str, Any])
     except StatementError as error:
         if isinstance(error, DBAPIError) and not isinstance(error, DataError):
             raise
-        raise BadRequest(f"key: this is no value of {', '.join(table.key_names)}.") from error
+        names = ", ".join(table.key_names)
+        raise BadRequest(gettext("key: this is no value of %(columns)s.", columns=names)) from error
     if state is None:
-        raise NotFound(_NOT_FOUND)
+        raise NotFound(gettext(_NOT_FOUND))
     [change] = read_excerpts(reading.connection, [table], [(table.table.key, state.place)])
     return change.key
 
@@ -185,9 +187,17 @@ def _read_shown(related: Sequence[str]) -> tuple[str, ...]:
     wanted = read_list("with")
     for name in wanted:
         if name not in related:
-            known = ", ".join(related) or "none"
-            raise BadRequest(f"with: there is no relationship {name[:60]!r} to show; there are: {known}.")
+            raise BadRequest(_unknown_relationship(name, related))
     return tuple(name for name in related if name in wanted)
+
+
+def _unknown_relationship(name: str, related: Sequence[str]) -> str:
+    if not related:
+        return gettext("with: there is no relationship %(name)s to show; there are: none.", name=repr(name[:60]))
+    known = ", ".join(related)
+    return gettext(
+        "with: there is no relationship %(name)s to show; there are: %(known)s.", name=repr(name[:60]), known=known
+    )
 
 
 def _read_page(

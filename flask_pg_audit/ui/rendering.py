@@ -10,13 +10,16 @@ from flask import current_app, url_for
 from jinja2 import Environment
 
 from ..history.export_formats import FORMATS
+from .catalog import get_language
 from .chart import format_amount
 from .differences import show_difference
+from .language import template_gettext, template_ngettext
 from .links import NAVIGATION, change_link, here, link, record_link, table_link
+from .numbers import format_number, format_size
 from .query import of_record, term
 from .room import MAX_PAGE, ROOMS, Room
 from .state import get_ui_state
-from .text import visible
+from .text import visible, visible_edges
 from .values import clip, show_value
 from .viewer import find_viewer
 
@@ -44,7 +47,7 @@ def render_page(template: str, *, room: Room | None = None, **values: object) ->
     :param room: how much of each value is shown. Without it, as much as leaves the page below 200 KB: it is rendered
         again with less until it is.
     """
-    page = {**_host_values(), "url_for": url_for, **_frame(), **values}
+    page = {**_host_values(), "url_for": url_for, "fpa_language": get_language(), **_frame(), **values}
     found = _environment().get_template(f"flask_pg_audit/{template}")
     body = ""
     for fpa_room in ROOMS if room is None else (room,):
@@ -80,9 +83,12 @@ def _frame() -> dict[str, Any]:
 
 def _time(at: datetime.datetime, form: str = "%Y-%m-%d %H:%M:%S %Z") -> str:
     """In the viewer's time zone."""
+    return _local(at).strftime(form)
+
+
+def _local(at: datetime.datetime) -> datetime.datetime:
     viewer = find_viewer()
-    zone = viewer.zone if viewer is not None else datetime.timezone.utc
-    return at.astimezone(zone).strftime(form)
+    return at.astimezone(viewer.zone if viewer is not None else datetime.timezone.utc)
 
 
 def _clock(at: datetime.datetime) -> str:
@@ -90,7 +96,13 @@ def _clock(at: datetime.datetime) -> str:
 
 
 def _day(at: datetime.datetime) -> str:
-    return _time(at, "%A, %d %B %Y").replace(" 0", " ")
+    """A heading, in words; what stands beside a change is unambiguous in every language instead."""
+    locale = get_language().locale
+    if locale is None:
+        return _time(at, "%A, %d %B %Y").replace(" 0", " ")
+    from babel.dates import format_date
+
+    return format_date(_local(at), "full", locale=locale)
 
 
 def _host_values() -> dict[str, Any]:
@@ -109,13 +121,21 @@ def _environment() -> Environment:
         environment.filters = {
             **environment.filters,
             "fpa_visible": visible,
+            "fpa_edges": visible_edges,
             "fpa_time": _time,
             "fpa_amount": format_amount,
+            "fpa_number": format_number,
+            "fpa_size": format_size,
             "fpa_clock": _clock,
             "fpa_day": _day,
             "fpa_value": show_value,
             "fpa_difference": show_difference,
             "fpa_clip": clip,
         }  # the host's own stay as they are
+        environment.globals = {
+            **environment.globals,
+            "fpa_gettext": template_gettext,
+            "fpa_ngettext": template_ngettext,
+        }
         state.environment = environment
     return state.environment

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from werkzeug.exceptions import BadRequest
 
+from .language import gettext, message
+
 _HOUR, _DAY = datetime.timedelta(hours=1), datetime.timedelta(days=1)
 
 
@@ -33,16 +35,16 @@ def read_span(name: str, now: datetime.datetime, zone: datetime.tzinfo) -> Span:
 
     :raises werkzeug.exceptions.BadRequest: there is none.
     """
-    known = _SPANS.get(name)
-    if known is None:
-        raise BadRequest(f"range: {name[:40]!r} is none of {', '.join(_SPANS)}.")
-    label, divide = known
-    return Span(name, label, divide(now.astimezone(zone)))
+    if name not in _SPANS:
+        known = ", ".join(_SPANS)
+        raise BadRequest(gettext("range: %(name)s is none of %(known)s.", name=repr(name[:40]), known=known))
+    label, divide = _SPANS[name]
+    return Span(name, gettext(label), divide(now.astimezone(zone)))
 
 
 def span_names() -> Mapping[str, str]:
     """The stretches that there are, with their labels."""
-    return {name: label for name, (label, _) in _SPANS.items()}
+    return {name: gettext(label) for name, (label, _) in _SPANS.items()}
 
 
 def _hours(now: datetime.datetime, number: int, hours: int) -> tuple[datetime.datetime, ...]:
@@ -62,8 +64,8 @@ def _midnight(now: datetime.datetime, days: int) -> datetime.datetime:
 
 
 _SPANS: Mapping[str, tuple[str, Callable[[datetime.datetime], tuple[datetime.datetime, ...]]]] = {
-    "24h": ("24 hours", lambda now: _hours(now, 24, 1)),
-    "7d": ("7 days", lambda now: _hours(now, 28, 6)),
-    "30d": ("30 days", lambda now: _days(now, 30, 1)),
-    "1y": ("1 year", lambda now: _days(now, 53, 7)),
+    "24h": (message("24 hours"), lambda now: _hours(now, 24, 1)),
+    "7d": (message("7 days"), lambda now: _hours(now, 28, 6)),
+    "30d": (message("30 days"), lambda now: _days(now, 30, 1)),
+    "1y": (message("1 year"), lambda now: _days(now, 53, 7)),
 }

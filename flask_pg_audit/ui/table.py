@@ -21,6 +21,7 @@ from ..history.recorded import RecordedTable
 from ..history.sizes import Size, read_sizes
 from .chart import Chart, draw_chart
 from .health import Trouble, group_findings
+from .language import gettext
 from .overview import MAX_TABLE, TOP_ACTORS, cap_for, max_actors
 from .query import term
 from .span import Span, read_span, span_names
@@ -89,7 +90,7 @@ def read_table_page(viewer: Viewer, reading: Reading, findings: Sequence[Finding
     """
     table = reading.table(request.args.get("name", ""))
     if table is None:
-        raise NotFound("There is no such table, or it is not yours to see.")
+        raise NotFound(gettext("There is no such table, or it is not yours to see."))
     connection = reading.connection
     size, history = None, None
     if viewer.access.scope is None:

@@ -13,6 +13,7 @@ from ..history.filter import ChangeFilter
 from ..history.position import Position
 from ..history.transactions import Transaction, load_transactions
 from .arguments import MIN_ID, read_id, refuse_both
+from .language import gettext
 from .links import link
 from .viewer import Reading, Viewer
 
@@ -42,7 +43,7 @@ def read_transaction_page(viewer: Viewer, reading: Reading) -> TransactionPage |
     """
     id_, after, before = read_id("id"), read_id("after"), read_id("before")
     if id_ is None:
-        raise BadRequest("id: say which transaction.")
+        raise BadRequest(gettext("id: say which transaction."))
     refuse_both(before, after)
     [transaction] = load_transactions(reading.connection, reading.tables, ChangeFilter(), [id_]) or [None]
     table = request.args.get("table") or None

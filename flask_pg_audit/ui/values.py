@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..history.value import Value
+from .language import ngettext
 from .room import Room
 from .text import visible, visible_edges
 
@@ -52,9 +53,7 @@ def _show_bytes(value: Value, room: Room) -> Shown:
     number = ((value.length or 2) - 2) // 2
     head = (value.text or "")[2 : 2 + 2 * min(MAX_HEAD, room.value // 4)]
     text = " ".join(re.findall("....|..", head)) if room.lines else head
-    return Shown(
-        "bytes", text + ("…" if 2 * number > len(head) else ""), size=count(number, "byte"), digest=value.digest
-    )
+    return Shown("bytes", text + ("…" if 2 * number > len(head) else ""), size=count_bytes(number), digest=value.digest)
 
 
 def _show_text(value: Value, room: Room) -> Shown:
@@ -68,8 +67,8 @@ def _show_text(value: Value, room: Room) -> Shown:
     return Shown(
         "text",
         make_readable(shown, room),
-        before=count(value.start, "character") if value.start else "",
-        size="" if is_whole else count(value.length or 0, "character"),
+        before=count_characters(value.start) if value.start else "",
+        size="" if is_whole else count_characters(value.length or 0),
     )
 
 
@@ -84,9 +83,14 @@ def clip(text: str, length: int) -> str:
     return text if len(text) <= length + min(12, length // 4) else text[:length]
 
 
-def count(number: int, noun: str) -> str:
+def count_bytes(number: int) -> str:
     """``1 byte``, ``1,024 bytes``."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+    return ngettext("%(num)s byte", "%(num)s bytes", number)
+
+
+def count_characters(number: int) -> str:
+    """``1 character``, ``1,024 characters``."""
+    return ngettext("%(num)s character", "%(num)s characters", number)
 
 
 def indent_json(text: str) -> str:

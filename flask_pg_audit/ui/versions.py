@@ -12,6 +12,7 @@ from ..history.excerpts import Excerpt, Field, read_excerpts
 from ..history.recorded import RecordedTable
 from ..history.versions import find_versions, read_differing
 from .arguments import read_position
+from .language import gettext
 from .viewer import Reading
 
 #: Characters of a value.
@@ -50,10 +51,10 @@ def read_comparison(reading: Reading, table: RecordedTable, key: Mapping[str, An
     if a is None and b is None:
         return None
     if a is None or b is None:
-        raise BadRequest("Give a and b, the positions of two versions.")
+        raise BadRequest(gettext("Give a and b, the positions of two versions."))
     places = sorted((a, b), key=lambda place: place.audit_id)
     if not set(places) <= find_versions(reading.connection, table, key, places):
-        raise NotFound("The record has no such version, or it is not yours to see.")
+        raise NotFound(gettext("The record has no such version, or it is not yours to see."))
     wanted = [(table.table.key, place) for place in places]
     first, second = read_excerpts(reading.connection, [table], wanted, VALUE_LENGTH)
     differing = read_differing(reading.connection, table, *places)

@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError, TimeoutError
 from ..declare.registry import find_view_table
 from ..errors import AuditConfigError, AuditError, driver_message, sqlstate
 from ..history.context import parse_context
+from .language import gettext, message
 
 ViewAction = Literal["view", "search", "export", "revert"]
 
@@ -88,8 +89,8 @@ def record_view(bind: Engine | Connection, metadata: MetaData, view: View) -> No
     table = _view_table(metadata)
     # inline(): to ask for the new id the role would need SELECT as well.
     statement = insert(table).inline().values(_storable(view))
-    failed = "it could not be recorded that you read the log, so it is not shown"
-    with _explained(table, failed, _SWITCH_OFF), _transaction(bind) as connection:
+    failed = gettext("it could not be recorded that you read the log, so it is not shown")
+    with _explained(table, failed, gettext(_SWITCH_OFF)), _transaction(bind) as connection:
         connection.execute(statement)
 
 
@@ -113,7 +114,7 @@ def read_views(
     statement = select(*others, query).order_by(table.c.id.desc()).limit(limit)
     if before is not None:
         statement = statement.where(table.c.id < before)
-    with _explained(table, "who read the log cannot be told"):
+    with _explained(table, gettext("who read the log cannot be told")):
         rows = connection.execute(statement).mappings().all()
     return [RecordedView(**{**row, "query": parse_context(row["query"])}) for row in rows]
 
@@ -191,28 +192,38 @@ def _transaction(bind: Engine | Connection) -> Iterator[Connection]:
             yield bind
 
 
-_SWITCH_OFF = " (AUDIT_LOG_VIEWS = False shows the log without recording who reads it)"
+_SWITCH_OFF = message("AUDIT_LOG_VIEWS = False shows the log without recording who reads it")
 
-_NOT_INSTALLED = "the table {table} is not in the database. Run: flask audit install"
+_NOT_INSTALLED = message("the table %(table)s is not in the database. Run: flask audit install")
 _REASONS = {
     "42P01": _NOT_INSTALLED,
     "3F000": _NOT_INSTALLED,
-    "42703": "the table {table} lacks a column. Run: flask audit install",
-    "42501": "the application's database role may not use {table}. Grant it INSERT, and SELECT to see who read the log",
-    "25006": "the database takes no writes here. Let the application connect to the primary server, without read-only",
+    "42703": message("the table %(table)s lacks a column. Run: flask audit install"),
+    "42501": message(
+        "the application's database role may not use %(table)s. Grant it INSERT, and SELECT to see who read the log"
+    ),
+    "25006": message(
+        "the database takes no writes here. Let the application connect to the primary server, without read-only"
+    ),
 }
 
 
 @contextmanager
-def _explained(table: Table, what: str, way_out: str = "") -> Iterator[None]:
+def _explained(table: Table, what: str, way_out: str | None = None) -> Iterator[None]:
     try:
         yield
     except (SQLAlchemyError, UnicodeError) as error:
-        raise AuditError(f"{what}: {_reason(error, table)}{way_out}") from error
+        reason = _reason(error, table)
+        if way_out is None:
+            raise AuditError(gettext("%(what)s: %(reason)s", what=what, reason=reason)) from error
+        sentence = gettext("%(what)s: %(reason)s (%(way_out)s)", what=what, reason=reason, way_out=way_out)
+        raise AuditError(sentence) from error
 
 
 def _reason(error: Exception, table: Table) -> str:
     if isinstance(error, TimeoutError):
-        return "no database connection was free. Try again, or give the application's pool more connections"
+        return gettext("no database connection was free. Try again, or give the application's pool more connections")
     template = _REASONS.get(sqlstate(error) or "")
-    return template.format(table=table.fullname) if template else f"the database said: {driver_message(error)}"
+    if template is None:
+        return gettext("the database said: %(message)s", message=driver_message(error))
+    return gettext(template, table=table.fullname)

@@ -17,6 +17,7 @@ from werkzeug.exceptions import BadRequest
 from ..history.recorded import RecordedTable, read_recorded_tables
 from ..history.snapshot import snapshot
 from .access import Access
+from .language import gettext
 
 _VIEWER = "_flask_pg_audit_viewer"
 
@@ -144,10 +145,10 @@ def find_viewer() -> Viewer | None:
 def _bind(state: AppState, name: str | None) -> str | None:
     if name is not None:
         if name not in state.metadatas:
-            raise BadRequest(f"There is no bind {name!r} with audited tables.")
+            raise BadRequest(gettext("There is no bind %(name)s with audited tables.", name=repr(name)))
         return name
     if not state.metadatas:
-        raise BadRequest("No audited table is declared in this application.")
+        raise BadRequest(gettext("No audited table is declared in this application."))
     return next(iter(state.metadatas))
 
 
@@ -158,4 +159,5 @@ def _zone(state: AppState, name: str) -> datetime.tzinfo:
     try:
         return ZoneInfo(state.config.ui_time_zone if name == "local" else name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise BadRequest(f"There is no time zone {name!r}; try Europe/Rome.") from error
+        problem = gettext("There is no time zone %(name)s; try %(example)s.", name=repr(name), example="Europe/Rome")
+        raise BadRequest(problem) from error

@@ -8,6 +8,7 @@ from flask import request
 from werkzeug.exceptions import Forbidden, NotFound
 
 from .arguments import read_id
+from .language import gettext
 from .links import link
 from .view_log import RecordedView, View, ViewAction, read_views, record_view
 from .viewer import Viewer
@@ -28,9 +29,9 @@ def read_views_page(viewer: Viewer) -> ViewsPage:
     :raises werkzeug.exceptions.Forbidden: the viewer sees a part of the log only, and others may have seen more.
     """
     if not viewer.state.config.log_views:
-        raise NotFound("This application does not record who reads the log.")
+        raise NotFound(gettext("This application does not record who reads the log."))
     if not viewer.sees_everything:
-        raise Forbidden("You see a part of the log, so you may not see what others looked for.")
+        raise Forbidden(gettext("You see a part of the log, so you may not see what others looked for."))
     size = viewer.state.config.page_size
     with viewer.read() as reading:
         views = read_views(reading.connection, viewer.metadata, before=read_id("before"), limit=size + 1)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 
 from ...history.filter import ChangeFilter
 from ...history.recorded import RecordedTable
+from ..language import gettext
 from .names import Parts, read_term
 from .sight import NotUnderstood, Sight
 from .term import Term
@@ -66,7 +67,7 @@ class Builder:
     def _take(self, group: _Group) -> bool:
         tables = tuple(table for table in self.sight.tables if group.concerns(table))
         if self.sight.tables and not tables:
-            problem = NotUnderstood("no table has both this and what the other terms ask for")
+            problem = NotUnderstood(gettext("no table has both this and what the other terms ask for"))
             self.failures.extend((term, problem) for term in group.terms)
             return False
         self.sight = replace(self.sight, tables=tables)

@@ -15,6 +15,7 @@ from ...errors import AuditConfigError
 from ...history.filter import ChangeFilter
 from ...history.key import format_key, parse_key
 from ...history.recorded import RecordedTable
+from ..language import gettext, message
 from .period import FORMS, NoTime, parse_period
 from .sight import NotUnderstood, Sight, unknown
 from .term import Term
@@ -49,7 +50,7 @@ def _texts_of(term: Term) -> tuple[str, ...]:
 
 def _read_text(term: Term, sight: Sight) -> Parts:
     if "" in term.values:
-        raise NotUnderstood("there is no text to search for between the quotes")
+        raise NotUnderstood(gettext("there is no text to search for between the quotes"))
     return (ChangeFilter(text=_texts_of(term)),)
 
 
@@ -61,14 +62,20 @@ def _read_operations(term: Term, sight: Sight) -> Parts:
     for name in _texts_of(term):
         if name not in OPERATIONS:
             labels = [f"{label} ({letter})" for letter, label in OPERATION_LABELS.items()]
-            raise unknown("operation", name, labels, list(OPERATION_LABELS.values()))
+            problem = gettext("there is no operation %(name)s", name=repr(name))
+            raise unknown(problem, name, labels, list(OPERATION_LABELS.values()))
     return (ChangeFilter(operations=tuple(OPERATIONS[name] for name in _texts_of(term))),)
 
 
 def _read_transactions(term: Term, sight: Sight) -> Parts:
     for text in _texts_of(term):
         if not re.fullmatch(r"[0-9]{1,19}", text) or int(text) > _MAX_TRANSACTION:
-            raise NotUnderstood(f"{text!r} is no transaction; it is a whole number from 0 to {_MAX_TRANSACTION}")
+            problem = gettext(
+                "%(text)s is no transaction; it is a whole number from 0 to %(most)s",
+                text=repr(text),
+                most=_MAX_TRANSACTION,
+            )
+            raise NotUnderstood(problem)
     return tuple(ChangeFilter(transaction_id=int(text)) for text in _texts_of(term))
 
 
@@ -96,16 +103,18 @@ def _read_period(term: Term, sight: Sight) -> Parts:
     try:
         periods = [parse_period(text, sight.zone, sight.now) for text in _texts_of(term)]
     except NoTime as problem:
-        raise NotUnderstood(f"{problem}; a time is {FORMS}") from problem
+        raise NotUnderstood(
+            gettext("%(problem)s; a time is %(forms)s", problem=problem, forms=gettext(FORMS))
+        ) from problem
     return tuple(ChangeFilter(since=period.start, until=period.end) for period in periods)
 
 
 def _read_key(term: Term, sight: Sight) -> Parts:
     if len(sight.tables) != 1:
-        raise NotUnderstood("a key is that of one table; name it: table:NAME key:VALUE")
+        raise NotUnderstood(gettext("a key is that of one table; name it: %(form)s", form="table:NAME key:VALUE"))
     [table] = sight.tables
     if not table.key_names or not set(table.key_names) <= set(table.column_names):
-        raise NotUnderstood(f'the records of "{table.table.key}" have no key to find them by')
+        raise NotUnderstood(gettext('the records of "%(table)s" have no key to find them by', table=table.table.key))
     try:
         key = parse_key(table.audited, format_key(_texts_of(term)))
     except AuditConfigError as problem:
@@ -117,12 +126,13 @@ def _within_its_type(table: RecordedTable, name: str, value: Any) -> Any:
     """PostgreSQL refuses to compare what a column cannot hold."""
     bits = _bits(table.column(name).type)
     if isinstance(value, int) and not -(2**bits) <= value < 2**bits:
-        raise NotUnderstood(f"{value} is too large for {table.table.key}.{name}")
+        column = f"{table.table.key}.{name}"
+        raise NotUnderstood(gettext("%(value)s is too large for %(column)s", value=value, column=column))
     if isinstance(value, datetime.datetime) and value.tzinfo is not None:
         try:
             return value.astimezone(datetime.timezone.utc)
         except OverflowError as problem:
-            raise NotUnderstood(f"{value} is too early or too late") from problem
+            raise NotUnderstood(gettext("%(value)s is too early or too late", value=value)) from problem
     return value
 
 
@@ -134,26 +144,26 @@ def _bits(type_: Any) -> int:
 
 
 _NAMES: Mapping[str, _Name] = {
-    "": _Name("text that occurs in a value", _read_text),
-    "actor": _Name("who was logged in; nobody", _each(lambda name: ChangeFilter(username=name))),
-    "actor-id": _Name("the same by id", _each(lambda id_: ChangeFilter(actor_id=id_))),
-    "table": _Name("the table", _read_tables),
-    "op": _Name("insert, update, delete, truncate or baseline", _read_operations),
-    "changed": _Name("a column that an update changed", _read_changed),
-    "new": _Name("the value of a column since; null", _read_new),
-    "old": _Name("the value of a column before; null", _read_old),
-    "key": _Name("the primary key of a record, with one table", _read_key),
-    "at": _Name("when", _read_period),
-    "transaction": _Name("the number of the transaction", _read_transactions),
-    "request": _Name("the id of the request", _each(lambda id_: ChangeFilter(request_id=id_))),
-    "ip": _Name("the address that the request came from", _in_context("remote_addr")),
-    "path": _Name("the path of the request", _in_context("path")),
-    "endpoint": _Name("the endpoint of the request", _in_context("endpoint")),
-    "reason": _Name("why, as the program said", _in_context("reason")),
-    "role": _Name("the database role", _each(lambda role: ChangeFilter(role=role))),
+    "": _Name(message("text that occurs in a value"), _read_text),
+    "actor": _Name(message("who was logged in; nobody"), _each(lambda name: ChangeFilter(username=name))),
+    "actor-id": _Name(message("the same by id"), _each(lambda id_: ChangeFilter(actor_id=id_))),
+    "table": _Name(message("the table"), _read_tables),
+    "op": _Name(message("insert, update, delete, truncate or baseline"), _read_operations),
+    "changed": _Name(message("a column that an update changed"), _read_changed),
+    "new": _Name(message("the value of a column since; null"), _read_new),
+    "old": _Name(message("the value of a column before; null"), _read_old),
+    "key": _Name(message("the primary key of a record, with one table"), _read_key),
+    "at": _Name(message("when"), _read_period),
+    "transaction": _Name(message("the number of the transaction"), _read_transactions),
+    "request": _Name(message("the id of the request"), _each(lambda id_: ChangeFilter(request_id=id_))),
+    "ip": _Name(message("the address that the request came from"), _in_context("remote_addr")),
+    "path": _Name(message("the path of the request"), _in_context("path")),
+    "endpoint": _Name(message("the endpoint of the request"), _in_context("endpoint")),
+    "reason": _Name(message("why, as the program said"), _in_context("reason")),
+    "role": _Name(message("the database role"), _each(lambda role: ChangeFilter(role=role))),
 }
 
-#: What can be before a colon, with a few words on each.
+#: What can be before a colon, with a few words on each; they are for ``gettext()``.
 NAMES: Mapping[str, str] = {
     f"{name}.COLUMN" if name in ("new", "old") else name: known.description for name, known in _NAMES.items() if name
 }
@@ -172,6 +182,9 @@ def read_term(term: Term, sight: Sight) -> Parts:
 
 def _unknown_name(term: Term) -> NotUnderstood:
     if term.name in ("new", "old"):
-        return NotUnderstood(f"{term.name} is followed by a column: {term.name}.COLUMN:VALUE", f"{term.name}.COLUMN")
-    problem = unknown("condition", term.name, list(NAMES))
-    return NotUnderstood(f"{problem}. Text with a colon is written in quotes", problem.suggestion)
+        form = f"{term.name}.COLUMN"
+        problem = gettext("%(name)s is followed by a column: %(form)s", name=term.name, form=f"{form}:VALUE")
+        return NotUnderstood(problem, form)
+    unknown_name = unknown(gettext("there is no condition %(name)s", name=repr(term.name)), term.name, list(NAMES))
+    sentences = gettext("%(problem)s. Text with a colon is written in quotes", problem=unknown_name)
+    return NotUnderstood(sentences, unknown_name.suggestion)

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 from ...history.filter import ChangeFilter
 from ...history.recorded import RecordedTable
+from ..language import gettext, ngettext
+from ..numbers import format_number
 from .build import Builder
 from .query import Mistake, Query
 from .scan import Token, scan
@@ -31,7 +33,12 @@ def parse(text: str, tables: Iterable[RecordedTable], zone: datetime.tzinfo, now
     .. versionadded:: 0.1
     """
     if len(text) > MAX_LENGTH:
-        problem = f"the query has {len(text):,} characters; it may have {MAX_LENGTH:,}"
+        problem = ngettext(
+            "the query has %(num)s character; it may have %(most)s",
+            "the query has %(num)s characters; it may have %(most)s",
+            len(text),
+            most=format_number(MAX_LENGTH),
+        )
         return Query(text, (), (Mistake(text, 0, len(text), problem),), ChangeFilter())
     terms, mistakes = _read_terms(text)
     builder = Builder(Sight(tuple(tables), zone, now))
@@ -47,13 +54,15 @@ def _read_terms(text: str) -> tuple[list[Term], list[Mistake]]:
     for token in scan(text):
         count += max(1, len(token.values))
         if count > MAX_VALUES:
-            problem = NotUnderstood(f"a query may have {MAX_VALUES} terms, each value counts; this is not searched for")
-            mistakes.append(_mistake(text, token.start, len(text), problem))
+            problem = gettext(
+                "a query may have %(most)s terms, each value counts; this is not searched for", most=MAX_VALUES
+            )
+            mistakes.append(_mistake(text, token.start, len(text), NotUnderstood(problem)))
             break
         try:
             terms.append(_read_term(text, token))
-        except NotUnderstood as problem:
-            mistakes.append(_mistake(text, token.start, token.end, problem))
+        except NotUnderstood as failure:
+            mistakes.append(_mistake(text, token.start, token.end, failure))
     return terms, mistakes
 
 
@@ -61,7 +70,7 @@ def _read_term(text: str, token: Token) -> Term:
     if token.problem is not None:
         raise NotUnderstood(token.problem)
     if any(character == "\0" or "\ud800" <= character <= "\udfff" for character in text[token.start : token.end]):
-        raise NotUnderstood("there is a character that PostgreSQL keeps in no text")
+        raise NotUnderstood(gettext("there is a character that PostgreSQL keeps in no text"))
     keyword = KEYWORDS.get(kind_of(token.name))
     values = tuple(None if v.text == keyword and not v.is_quoted else v.text for v in token.values)
     return Term(token.name, values, token.is_negated, token.start, token.end)

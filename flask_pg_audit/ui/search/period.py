@@ -6,6 +6,8 @@ import datetime
 import re
 from dataclasses import dataclass
 
+from ..language import gettext, message
+
 _POINT = re.compile(
     r"(?P<year>\d{4})-(?P<month>\d\d)(?:-(?P<day>\d\d)(?:[T ](?P<hour>\d\d):(?P<minute>\d\d)"
     r"(?::(?P<second>\d\d)(?:\.(?P<fraction>\d{1,6}))?)?(?P<offset>Z|[+-]\d\d:\d\d)?)?)?",
@@ -14,7 +16,7 @@ _POINT = re.compile(
 _LAST = re.compile(r"last-(?P<number>\d{1,4})-(?P<unit>minute|hour|day)s?", re.ASCII)
 _YEARS = range(1900, 9999)
 
-FORMS = (
+FORMS = message(
     "2026-01-31, 2026-01, 2026-01-31T14:05, 2026-01-31T14:05:30+02:00, today, yesterday, last-7-days, last-24-hours, "
     "last-30-minutes, or from one to another: A..B, A.., ..B"
 )
@@ -44,11 +46,11 @@ def parse_period(text: str, zone: datetime.tzinfo, now: datetime.datetime) -> Pe
     if not dots:
         return _parse(text, zone, now)
     if not first and not last:
-        raise NoTime("a range has a beginning or an end")
+        raise NoTime(gettext("a range has a beginning or an end"))
     start = _parse(first, zone, now).start if first else None
     end = _parse(last, zone, now).end if last else None
     if start is not None and end is not None and start >= end:
-        raise NoTime(f"{first} is not before {last}")
+        raise NoTime(gettext("%(first)s is not before %(last)s", first=first, last=last))
     return Period(start, end)
 
 
@@ -62,11 +64,12 @@ def _parse(text: str, zone: datetime.tzinfo, now: datetime.datetime) -> Period:
         return _last(int(last["number"]), last["unit"], today, zone, now)
     point = _POINT.fullmatch(text)
     if point is None:
-        raise NoTime(f"{text!r} is no time")
+        raise NoTime(gettext("%(text)s is no time", text=repr(text)))
     try:
         return _of_point(point, zone)
     except ValueError as error:
-        raise NoTime(f"{text!r} is not in the calendar: {error}") from error
+        problem = gettext("%(text)s is not in the calendar: %(reason)s", text=repr(text), reason=error)
+        raise NoTime(problem) from error
 
 
 def _last(number: int, unit: str, today: datetime.date, zone: datetime.tzinfo, now: datetime.datetime) -> Period:
@@ -80,7 +83,7 @@ def _last(number: int, unit: str, today: datetime.date, zone: datetime.tzinfo, n
 def _of_point(point: re.Match[str], zone: datetime.tzinfo) -> Period:
     year, month = int(point["year"]), int(point["month"])
     if year not in _YEARS:
-        raise ValueError(f"years are {_YEARS[0]} to {_YEARS[-1]}")
+        raise ValueError(gettext("years are %(first)s to %(last)s", first=_YEARS[0], last=_YEARS[-1]))
     if point["day"] is None:
         first = datetime.date(year, month, 1)
         following = (first + datetime.timedelta(days=31)).replace(day=1)
@@ -118,6 +121,6 @@ def _offset(text: str) -> datetime.timezone:
         return datetime.timezone.utc
     hours, minutes = int(text[1:3]), int(text[4:6])
     if minutes > 59:
-        raise ValueError("an hour has 60 minutes")
+        raise ValueError(gettext("an hour has 60 minutes"))
     offset = datetime.timedelta(hours=hours, minutes=minutes)
     return datetime.timezone(-offset if text[0] == "-" else offset)

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ..language import gettext, message
+
 _QUOTED = re.compile(r'"((?:[^"]|"")*)"(?!")')
 #: What names begin with that go on with a column's, which may need quotes.
 _NAME = re.compile(r'([^\s":]+|((?:new|old)\.)"((?:[^"]|"")*)"(?!")):')
@@ -13,9 +15,11 @@ _VALUE = re.compile(r'[^\s",][^\s,]*')
 _WORD = re.compile(r'[^\s"]\S*')
 _REST = re.compile(r"\S*")
 
-_NO_END = 'the quotation is not closed; a quote within it is written twice: "say ""hi"""'
-_NO_SPACE = 'after a closing quote comes a space or a comma; a quote within quotes is written twice: "say ""hi"""'
-_NO_VALUE = 'a value is missing; the empty text is written ""'
+_NO_END = message('the quotation is not closed; a quote within it is written twice: "say ""hi"""')
+_NO_SPACE = message(
+    'after a closing quote comes a space or a comma; a quote within quotes is written twice: "say ""hi"""'
+)
+_NO_VALUE = message('a value is missing; the empty text is written ""')
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ def _read_token(text: str, start: int) -> Token:
     try:
         values, end = _read_values(text, named.end()) if named else _read_text(text, position)
     except _Broken as broken:
-        return Token(start, broken.end, is_negated, name, (), str(broken))
+        return Token(start, broken.end, is_negated, name, (), gettext(str(broken)))
     return Token(start, end, is_negated, name, values)
 
 

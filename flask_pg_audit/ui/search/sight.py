@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ...history.recorded import RecordedTable
+from ..language import gettext, ngettext
 
 #: An error names this many of the things that are allowed.
 _MAX_NAMED = 20
@@ -43,7 +44,8 @@ class Sight:
         for table in self.tables:
             if table.table.key == name:
                 return table
-        raise unknown("table", name, [table.table.key for table in self.tables])
+        problem = gettext("there is no table %(name)s", name=repr(name))
+        raise unknown(problem, name, [table.table.key for table in self.tables])
 
     def check_column(self, name: str) -> None:
         """See that a table has the column ``name``.
@@ -51,7 +53,7 @@ class Sight:
         :raises NotUnderstood: none has it.
         """
         if not any(name in table.column_names for table in self.tables):
-            raise unknown("column", name, self._columns())
+            raise self._unknown_column(name)
 
     def columns(self, name: str) -> list[tuple[RecordedTable | None, str]]:
         """What ``name`` may be: a column of any table, ``None``, and columns of a certain one, ``table.column``.
@@ -67,21 +69,32 @@ class Sight:
         if any(name in table.column_names for table in self.tables):
             found.append((None, name))
         if not found:
-            raise unknown("column", name, self._columns())
+            raise self._unknown_column(name)
         return found
+
+    def _unknown_column(self, name: str) -> NotUnderstood:
+        return unknown(gettext("there is no column %(name)s", name=repr(name)), name, self._columns())
 
     def _columns(self) -> list[str]:
         return list(dict.fromkeys(column for table in self.tables for column in table.column_names))
 
 
-def unknown(what: str, name: str, known: Sequence[str], alike: Sequence[str] | None = None) -> NotUnderstood:
+def unknown(problem: str, name: str, known: Sequence[str], alike: Sequence[str] | None = None) -> NotUnderstood:
     """The error that there is no such thing, with what there is.
 
+    :param problem: that there is no ``name``, without a full stop.
     :param alike: what to suggest from, where that is not ``known``.
     """
     suggestion = closest(name, known if alike is None else alike)
-    meant = f"did you mean {suggestion}? There are" if suggestion else "there are"
-    return NotUnderstood(f"there is no {what} {name!r}; {meant}: {listed(known)}", suggestion)
+    if suggestion is None:
+        return NotUnderstood(gettext("%(problem)s; there are: %(known)s", problem=problem, known=listed(known)))
+    sentences = gettext(
+        "%(problem)s; did you mean %(suggestion)s? There are: %(known)s",
+        problem=problem,
+        suggestion=suggestion,
+        known=listed(known),
+    )
+    return NotUnderstood(sentences, suggestion)
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:
@@ -93,5 +106,9 @@ def closest(name: str, known: Iterable[str]) -> str | None:
 
 def listed(names: Sequence[str]) -> str:
     """``names``, but not hundreds of them."""
-    more = len(names) - _MAX_NAMED
-    return (", ".join(names[:_MAX_NAMED]) or "none") + (f" and {more} more" if more > 0 else "")
+    if not names:
+        return gettext("none")
+    more, shown = len(names) - _MAX_NAMED, ", ".join(names[:_MAX_NAMED])
+    if more <= 0:
+        return shown
+    return ngettext("%(names)s and %(num)s more", "%(names)s and %(num)s more", more, names=shown)
