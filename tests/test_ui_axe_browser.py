@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,6 +26,9 @@ RUN = """() => axe.run(document, {
   resultTypes: ["violations"],
 }).then((found) => found.violations.map((rule) =>
   [rule.id, rule.help, ...rule.nodes.slice(0, 3).map((node) => node.html.slice(0, 200))]))"""
+
+#: Pages that are made as others are.
+SAME_AGAIN = re.compile("[?&](tz|before|after|range)=")
 
 #: Pages that no link leads to.
 BESIDES = [
@@ -57,7 +61,7 @@ def site(request: pytest.FixtureRequest, server: DatabaseServer, template: str) 
         yield made
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1200), ("dark", 320)])
+@pytest.mark.parametrize(("scheme", "width"), [("light", 320), ("dark", 1200)])
 def test_it_finds_nothing(browser: Browser, axe: str, site: Shop, scheme: Literal["light", "dark"], width: int) -> None:
     found: dict[str, Any] = {}
     with (
@@ -66,12 +70,13 @@ def test_it_finds_nothing(browser: Browser, axe: str, site: Shop, scheme: Litera
     ):
         page = profile.new_page()
         for url in Walk(page, f"{address}/audit").visit():
-            found[url] = _look(page, axe)
+            if not SAME_AGAIN.search(url):
+                found[url] = _look(page, axe)
         for path in [*BESIDES, _comparison(site)]:
             page.goto(f"{address}/audit{path}")
             found[path] = _look(page, axe)
     assert {url: rules for url, rules in found.items() if rules} == {}
-    assert len(found) > 20
+    assert len(found) > 18
 
 
 def test_it_would_find_something(browser: Browser, axe: str) -> None:
