@@ -13,7 +13,7 @@ from tests.server import DatabaseServer
 from tests.test_ui_browser import CONTRAST
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import FloatRect, Locator, Page
 
 pytestmark = pytest.mark.browser
 
@@ -106,7 +106,7 @@ def test_from_right_to_left_everything_is_mirrored_but_time(page: Page, log: str
     page.goto(f"{log}/overview")
     page.evaluate("() => { document.documentElement.dir = 'rtl' }")
     first, last = page.locator(".fpa-axis span").first, page.locator(".fpa-axis span").last
-    assert (first.bounding_box() or {})["x"] < (last.bounding_box() or {})["x"]
+    assert _place(first)["x"] < _place(last)["x"]
 
 
 def test_words_from_right_to_left_leave_those_around_them_where_they_are(page: Page, log: str) -> None:
@@ -125,7 +125,7 @@ def test_on_paper_everything_is_unfolded_and_nothing_is_to_be_clicked(page: Page
     assert not folded.is_visible()
     page.emulate_media(media="print", color_scheme="dark")
     assert folded.evaluate("element => element.checkVisibility({contentVisibilityAuto: true})")
-    assert (folded.bounding_box() or {})["height"] > 10
+    assert _place(folded)["height"] > 10
     for selector in (".fpa-nav", ".fpa-pager", ".fpa-tools", ".fpa-choice", ".fpa-downloads", ".fpa-programs"):
         assert not page.locator(selector).first.is_visible(), selector
     assert page.locator(".fpa-heading").is_visible() and page.locator("article").first.is_visible()
@@ -163,7 +163,7 @@ def test_whatever_has_the_focus_shows_it(page: Page, log: str, scheme: Literal["
 def test_the_way_past_the_navigation(page: Page, log: str) -> None:
     page.goto(f"{log}/")
     page.keyboard.press("Tab")
-    assert (page.locator(".fpa-skip").bounding_box() or {})["y"] >= 0
+    assert _place(page.locator(".fpa-skip"))["y"] >= 0
     page.keyboard.press("Enter")
     assert page.evaluate("document.activeElement.id") == "fpa-main"
 
@@ -173,11 +173,17 @@ def test_on_a_small_screen_a_table_of_tables_is_a_list(page: Page, log: str) -> 
     page.goto(f"{log}/table")
     cell = page.locator(".fpa-stacked td").first
     assert "Changes, about" in _content(page, ".fpa-stacked td", "::before")
-    assert (cell.bounding_box() or {})["width"] > 200
+    assert _place(cell)["width"] > 200
 
 
-def _box(page: Page, selector: str) -> Any:
-    return page.locator(selector).first.bounding_box()
+def _box(page: Page, selector: str) -> FloatRect:
+    return _place(page.locator(selector).first)
+
+
+def _place(of: Locator) -> FloatRect:
+    box = of.bounding_box()
+    assert box is not None
+    return box
 
 
 def _content(page: Page, selector: str, part: str) -> str:
