@@ -112,7 +112,7 @@ def test_downloads_are_of_what_is_shown(site: Blog, client: FlaskClient) -> None
         [url] = links(page, name)
         assert url == f"/audit/export?tz=Asia/Tokyo&format={name.lower()}&q=table:post+hello"
         with client.get(url) as answer:
-            assert answer.status_code == 200 and "hello" in answer.text
+            assert answer.status_code == 200 and "hello" in answer.get_data(as_text=True)
     assert links(page, "The log for programs (JSON, OpenAPI)") == ["/audit/api/openapi.json?tz=Asia/Tokyo"]
 
 
@@ -147,4 +147,4 @@ def test_downloads_of_a_record_a_table_and_a_transaction(orders: Shop, path: str
     [url] = links(orders.client.get(f"/audit/{path}").text, "NDJSON")
     with orders.client.get(html.unescape(url)) as answer:
         assert answer.status_code == 200, url
-        assert re.findall(r'"table": ?"(\w+)"', answer.text) == rows, answer.text
+        assert re.findall(r'"table": ?"(\w+)"', answer.get_data(as_text=True)) == rows
