@@ -15,9 +15,10 @@ from .models import Role
 
 @audit.access_loader
 def may_read_audit_log() -> Access | None:
-    """Auditors and nobody else, who may take it with them too; without this function it would be nobody at all."""
-    is_auditor = current_user.is_authenticated and current_user.role is Role.AUDITOR
-    return Access(export=True) if is_auditor else None
+    """Auditors, who may download, and admins, who may bring back what they find; without this it would be nobody."""
+    if not current_user.is_authenticated or not current_user.may_audit:
+        return None
+    return Access(export=current_user.role is Role.AUDITOR, revert=current_user.role is Role.ADMIN)
 
 
 @audit.context_loader

@@ -54,7 +54,13 @@ _LONG = "w" * 60
 @contextmanager
 def gallery(url: URL, **config: Any) -> Iterator[Shop]:
     """A shop whose history is lively and hostile; who reads it may do everything."""
-    with shop(url, AUDIT_PAGE_SIZE=8, AUDIT_UI_TIME_ZONE="Asia/Kolkata", **config) as site:
+    settings = {
+        "AUDIT_PAGE_SIZE": 8,
+        "AUDIT_UI_TIME_ZONE": "Asia/Kolkata",
+        "AUDIT_UI_REVERT": True,
+        "SECRET_KEY": "test",
+    }
+    with shop(url, **settings, **config) as site:
         site.audit.access_loader(lambda: Access(export=True, revert=True))
         for lang, direction in (("en", "ltr"), ("ar", "rtl")):
             loader = DictLoader({f"host-{direction}.html": HOST.format(lang=lang, dir=direction)})

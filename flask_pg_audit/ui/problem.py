@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import current_app, request
 from flask.typing import ResponseReturnValue
 
+from .arguments import prefers_json
 from .language import gettext
 from .links import link
 from .rendering import render_page
@@ -13,21 +14,15 @@ from .viewer import find_viewer
 
 def answer_problem(status: int, title: str, text: str) -> ResponseReturnValue:
     """What is wrong and how to go on, in the frame of the log; for those who were not let in, what is wrong."""
-    if is_for_programs():
+    if prefers_json():
         return {"error": text}, status
     return (_render_framed(title, text) or _render_bare(title, text)), status
 
 
-def answer_refusal(text: str) -> ResponseReturnValue:
-    """For those who may not read the log. Nothing of it is shown, not its frame, not what the pages are."""
-    title = gettext("No access")
-    return ({"error": text} if is_for_programs() else _render_bare(title, text)), 403
-
-
-def is_for_programs() -> bool:
-    """Whether the answer is JSON: to the API, or to who prefers it."""
-    wanted = request.accept_mimetypes.best_match(["text/html", "application/json"])
-    return "/api/" in request.path or wanted == "application/json"
+def answer_refusal(text: str, title: str | None = None) -> ResponseReturnValue:
+    """For those who are not let in. Nothing of the log is shown, not its frame, not what the pages are."""
+    title = title or gettext("No access")
+    return ({"error": text} if prefers_json() else _render_bare(title, text)), 403
 
 
 def _render_bare(title: str, text: str) -> str:
