@@ -7,6 +7,8 @@
 #                 the catalogs of the pages, after a text was added or changed
 #   make bench-reading
 #                 a history of five million changes, how long reading it takes, and whether the plans are as promised
+#   make bench-pages
+#                 the same history, and how long each page of the audit log takes on it
 #
 # PYTHON=/path/to/python3.12 chooses the interpreter, VENV=.venv-3.12 the environment's folder.
 
@@ -19,7 +21,7 @@ WORKERS ?= 2
 BENCH_ARGS ?=
 PYTEST_ARGS ?=
 
-.PHONY: help demo test lint types pytest docs translations bench-reading clean
+.PHONY: help demo test lint types pytest docs translations bench-reading bench-pages clean
 .DEFAULT_GOAL := help
 
 help:
@@ -49,6 +51,9 @@ translations: $(STAMP)
 
 bench-reading: $(STAMP)
 	$(BIN)/python -m benchmarks.reading $(BENCH_ARGS)
+
+bench-pages: $(STAMP)
+	$(BIN)/python -m benchmarks.pages $(BENCH_ARGS)
 
 clean:
 	rm -rf .venv .venv-* .ci/cache build dist docs/_build .hypothesis .import_linter_cache \

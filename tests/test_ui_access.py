@@ -18,8 +18,8 @@ from tests.ui_routes import read_all, read_pages, routes, urls
 
 @pytest.fixture
 def site(database: Database) -> Iterator[Blog]:
-    with blog(database.url()) as made:
-        made.audit.access_loader(lambda: Access(export=True))
+    with blog(database.url(), AUDIT_UI_REVERT=True) as made:
+        made.audit.access_loader(lambda: Access(export=True, revert=True))
         yield made
 
 
@@ -100,7 +100,7 @@ def test_what_is_out_of_scope_is_nowhere(site: Blog, client: FlaskClient) -> Non
     change(site, "INSERT INTO post (title) VALUES ('theirs 8'), ('mine')")
     theirs, both = (row[0] for row in site.rows("SELECT DISTINCT audit_transaction_id FROM post_audit ORDER BY 1"))
     hidden = site.rows("SELECT audit_transaction_id, audit_id FROM post_audit WHERE title LIKE 'theirs%'")
-    site.audit.access_loader(lambda: Access(export=True, scope=only_mine))
+    site.audit.access_loader(lambda: Access(export=True, revert=True, scope=only_mine))
     feed = client.get("/audit/").text
     assert feed.count("<article") == 1 and ">1 change" in feed
     assert "mine" in client.get(f"/audit/transaction?id={both}").text
@@ -115,7 +115,7 @@ def test_what_is_out_of_scope_is_nowhere(site: Blog, client: FlaskClient) -> Non
 def test_what_was_before_is_in_scope_too(site: Blog, client: FlaskClient) -> None:
     change(site, "INSERT INTO post (title) VALUES ('theirs')")
     change(site, "UPDATE post SET title = 'mine'")
-    site.audit.access_loader(lambda: Access(export=True, scope=only_mine))
+    site.audit.access_loader(lambda: Access(export=True, revert=True, scope=only_mine))
     for url, _, body in read_all(site, client):
         assert "theirs" not in body, url
     assert "What was there before is not recorded" in client.get("/audit/").text
@@ -125,7 +125,7 @@ def test_a_hidden_table_is_nowhere(site: Blog, client: FlaskClient) -> None:
     change(site, "INSERT INTO post (title) VALUES ('secret')", "INSERT INTO \"user\" (username) VALUES ('alice')")
     [(at,)] = site.rows("SELECT audit_transaction_id || '.' || audit_id FROM post_audit")
     asked = urls(site)
-    site.audit.access_loader(lambda: Access(export=True, tables=lambda table: table.name != "post"))
+    site.audit.access_loader(lambda: Access(export=True, revert=True, tables=lambda table: table.name != "post"))
     transaction = at.partition(".")[0]
     feed = client.get("/audit/").text
     assert "alice" in feed and ">1 change" in feed and "2 tables" not in feed
@@ -139,7 +139,7 @@ def test_a_hidden_table_is_nowhere(site: Blog, client: FlaskClient) -> None:
 def test_a_hidden_column_is_nowhere(site: Blog, client: FlaskClient) -> None:
     change(site, "INSERT INTO post (title) VALUES ('secret')")
     change(site, "UPDATE post SET title = 'confidential'")
-    site.audit.access_loader(lambda: Access(export=True, columns=lambda table, name: name != "title"))
+    site.audit.access_loader(lambda: Access(export=True, revert=True, columns=lambda table, name: name != "title"))
     for url, status, body in read_all(site, client):
         assert status in (200, 403), url
         assert not re.search("secret|confidential|>title<", body), url
@@ -150,10 +150,14 @@ def test_a_hidden_column_is_nowhere(site: Blog, client: FlaskClient) -> None:
 def test_a_hidden_key_still_pairs_images_and_a_hidden_column_still_narrows(site: Blog, client: FlaskClient) -> None:
     change(site, "INSERT INTO post (id, title) VALUES (4711, 'mine'), (4712, 'theirs')")
     change(site, "UPDATE post SET title = title || ' now'")
-    site.audit.access_loader(lambda: Access(export=True, columns=lambda table, name: name == "title", scope=only_mine))
+    site.audit.access_loader(
+        lambda: Access(export=True, revert=True, columns=lambda table, name: name == "title", scope=only_mine)
+    )
     update, _ = client.get("/audit/").text.split("<article")[1:]
     assert ">mine</bdi></del>" in update and ">mine now</bdi></ins>" in update
-    site.audit.access_loader(lambda: Access(export=True, columns=lambda table, name: name == "id", scope=only_mine))
+    site.audit.access_loader(
+        lambda: Access(export=True, revert=True, columns=lambda table, name: name == "id", scope=only_mine)
+    )
     for url, _, body in read_all(site, client):
         assert not re.search("4712|mine|theirs", body), url
 
@@ -174,7 +178,7 @@ def test_security_headers_are_on_every_answer(site: Blog, client: FlaskClient) -
         assert {"default-src 'none'", "script-src 'self'", "style-src 'self'", "frame-ancestors 'none'"} <= set(policy)
         assert "unsafe" not in headers["Content-Security-Policy"]
         assert headers["X-Content-Type-Options"] == "nosniff"
-        assert headers["Referrer-Policy"] == "no-referrer"
+        assert headers["Referrer-Policy"] == "same-origin"
         assert headers["Cache-Control"] == "no-store"
 
 

@@ -11,9 +11,10 @@ from jinja2 import Environment
 
 from .catalog import get_language
 from .chart import format_amount
+from .csrf import FIELD as TOKEN_FIELD
 from .differences import show_difference
 from .language import template_gettext, template_ngettext
-from .links import NAVIGATION, change_link, here, link, record_link, table_link
+from .links import NAVIGATION, change_link, here, link, record_link, revert_link, table_link
 from .numbers import format_number
 from .query import term
 from .room import MAX_PAGE, ROOMS, Room
@@ -69,6 +70,9 @@ def _frame() -> dict[str, Any]:
         "record_link": record_link,
         "change_link": change_link,
         "table_link": table_link,
+        "revert_link": revert_link,
+        "fpa_token_name": TOKEN_FIELD,
+        "fpa_csrf_name": current_app.config.get("WTF_CSRF_FIELD_NAME", "csrf_token"),
         "fpa_base": config.ui_base_template or "flask_pg_audit/base.html",
         "fpa_is_hosted": config.ui_base_template is not None,
         "fpa_nav": NAVIGATION,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
@@ -22,11 +23,13 @@ class UiState:
 
     :ivar warned: the log has said that there is no access rule.
     :ivar environment: where the templates come from; made for the first page that is shown.
+    :ivar key: signs what comes back from a page, where the app has no ``SECRET_KEY``; another in each process.
     :ivar languages: those that a page was shown in, by locale.
     """
 
     warned: bool = False
     environment: Environment | None = None
+    key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
     languages: dict[Locale, Language] = field(default_factory=dict)
 
 
