@@ -30,6 +30,16 @@ def _newest(site: Blog) -> str:
     return str(rows[0][0]) if rows else "1.1"
 
 
+def _revert(site: Blog) -> str:
+    """Of the record that was changed last; a version of any other is none."""
+    at = _newest(site)
+    try:
+        rows = site.rows(f"SELECT id FROM post_audit WHERE audit_transaction_id || '.' || audit_id = '{at}'")
+    except ProgrammingError:
+        rows = []
+    return f"/audit/revert?table=post&key={rows[0][0] if rows else 1}&to={at}"
+
+
 #: An example for each endpoint. A new route needs one.
 EXAMPLES: dict[str, Callable[[Blog], str]] = {
     "audit.static": lambda site: "/audit/static/audit.css",
@@ -46,8 +56,8 @@ EXAMPLES: dict[str, Callable[[Blog], str]] = {
     "audit.api_transactions": lambda site: "/audit/api/transactions",
     "audit.api_changes": lambda site: "/audit/api/changes",
     "audit.api_record": lambda site: "/audit/api/record?table=post&key=1",
-    "audit.revert": lambda site: f"/audit/revert?table=post&key=1&to={_newest(site)}",
-    "audit.do_revert": lambda site: f"/audit/revert?table=post&key=1&to={_newest(site)}",
+    "audit.revert": _revert,
+    "audit.do_revert": _revert,
     "audit.openapi": lambda site: "/audit/api/openapi.json",
 }
 

@@ -152,7 +152,6 @@ def read_page(
     window = Window(None if after is None else min(after + 1, MAX_ID), before)
     search = _search(connection, chosen, where, upwards, Budget(_share(seconds, _SEARCHING)))
     found = search.find(window, limit + 1)
-    budget = Budget(_share(seconds, 1 - _SEARCHING))
     shown, ahead = found.items[:limit], len(found.items) > limit
     if upwards:
         shown.reverse()
@@ -160,9 +159,11 @@ def read_page(
     on = (shown[0] if upwards else shown[-1]) if ahead else None
     if found.edge is not None:
         on = found.edge - 1 if upwards else found.edge
-    back = _way_back(connection, chosen, where, shown, window, upwards, budget.part(0.3))
+    counting = _share(seconds, 1 - _SEARCHING)
+    back = _way_back(connection, chosen, where, shown, window, upwards, Budget(counting).part(0.3))
     return TransactionPage(
-        load_transactions(connection, chosen, where, shown, budget),
+        # A budget of its own: whatever was done before, there is some time to count.
+        load_transactions(connection, chosen, where, shown, Budget(_share(counting, 0.7))),
         newer=on if upwards else back,
         older=back if upwards else on,
         reached=read_reached(connection, chosen[0].table.metadata, found),
