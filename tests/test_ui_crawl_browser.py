@@ -19,6 +19,7 @@ pytestmark = pytest.mark.browser
 #: The kinds of pages that a walk has to come by, or it has not been everywhere.
 KINDS = {
     "/?", "/?q", "/?before", "/?tz", "/overview?", "/overview?range", "/table?", "/table?name", "/views?",
+    "/revert?key&table&to",
     "/transaction?id", "/transaction?id&table", "/change?at&table", "/record?key&table", "/record?as-of&key&table",
     "/export?format", "/export?format&q", "/api/openapi.json?",
 }  # fmt: skip

@@ -26,7 +26,7 @@ from playwright.sync_api import Browser, FloatRect, Page, sync_playwright
 from sqlalchemy import Connection, text
 
 from example_app import create_app
-from example_app.demo.activity import IRIS, live_through
+from example_app.demo.activity import ADA, IRIS, Person, live_through
 from example_app.demo.database import prepare
 from example_app.demo.server import serve
 from example_app.extensions import db
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for look, window in LOOKS.items():
             with browser.new_context(**window) as context:
                 page = context.new_page()
-                _log_in(page, address)
+                _log_in(page, address, IRIS)
                 for name, open_page in wanted.items():
                     open_page(page, f"{address}/audit")
                     picture = _compress(_picture(page, options.whole))
@@ -118,6 +118,14 @@ def _problem(page: Page, log: str) -> None:
     page.goto(f"{log}/record?table=order&key=seven")
 
 
+def _revert(page: Page, log: str) -> None:
+    """Only admins may; who comes after is an auditor again."""
+    address = log.removesuffix("/audit")
+    _log_in(page, address, ADA)
+    page.goto(f"{log}/record?table=product&key=3")
+    page.get_by_role("link", name="Bring this version back").last.click()
+
+
 #: How each page is opened, in a browser that is logged in.
 PAGES: Mapping[str, Callable[[Page, str], None]] = {
     "feed": _feed,
@@ -131,6 +139,7 @@ PAGES: Mapping[str, Callable[[Page, str], None]] = {
     "table": _table,
     "problem": _problem,
     "views": _views,
+    "revert": _revert,
 }
 
 
@@ -192,10 +201,11 @@ def _chromium() -> Iterator[Browser]:
         browser.close()
 
 
-def _log_in(page: Page, address: str) -> None:
+def _log_in(page: Page, address: str, person: Person) -> None:
+    page.context.clear_cookies()
     page.goto(f"{address}/login")
-    page.locator("[name=username]").fill(IRIS.username)
-    page.locator("[name=password]").fill(IRIS.password)
+    page.locator("[name=username]").fill(person.username)
+    page.locator("[name=password]").fill(person.password)
     page.locator("main button").click()
     page.wait_for_load_state()
 
