@@ -138,7 +138,7 @@ def read_news(viewer: Viewer, reading: Reading, query: Query, mark: Mark, sight:
     :raises werkzeug.exceptions.BadRequest: an argument makes no sense, or the search has a mistake.
     """
     if query.errors:
-        raise BadRequest(f"q: {query.errors[0].message}.")
+        raise BadRequest(gettext("q: %(problem)s.", problem=query.errors[0].message))
     known, waiting, unsaid = _read_known(), _read_tally("waiting"), _read_tally("unsaid")
     where, config = query.where, viewer.state.config
     budget = Budget(config.search_seconds)
