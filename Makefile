@@ -3,6 +3,8 @@
 #   make demo     an example shop with an audit log, on a PostgreSQL of its own
 #   make test     what a change must pass: lint, types, tests
 #   make docs     the documentation, in docs/_build/html
+#   make screenshots
+#                 the pictures in the documentation; needs Chromium
 #   make translations
 #                 the catalogs of the pages, after a text was added or changed
 #   make bench-reading
@@ -21,7 +23,7 @@ WORKERS ?= 2
 BENCH_ARGS ?=
 PYTEST_ARGS ?=
 
-.PHONY: help demo test lint types pytest docs translations bench-reading bench-pages clean
+.PHONY: help demo test lint types pytest docs screenshots translations bench-reading bench-pages clean
 .DEFAULT_GOAL := help
 
 help:
@@ -45,6 +47,9 @@ pytest: $(STAMP)
 
 docs: $(DOCS_STAMP)
 	$(BIN)/sphinx-build --fail-on-warning --keep-going docs docs/_build/html
+
+screenshots: $(DOCS_STAMP)
+	$(BIN)/python -m tools.screenshots
 
 translations: $(STAMP)
 	$(BIN)/python -m tools.translations

@@ -15,10 +15,10 @@ from .models import Role
 
 @audit.access_loader
 def may_read_audit_log() -> Access | None:
-    """Auditors, and admins, who may also bring back what they find; without this function it would be nobody at all."""
+    """Auditors, who may download, and admins, who may bring back what they find; without this it would be nobody."""
     if not current_user.is_authenticated or not current_user.may_audit:
         return None
-    return Access(revert=current_user.role is Role.ADMIN)
+    return Access(export=current_user.role is Role.AUDITOR, revert=current_user.role is Role.ADMIN)
 
 
 @audit.context_loader

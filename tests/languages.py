@@ -27,6 +27,7 @@ _DATA_CLASSES = {
     "fpa-text",
     "fpa-null",
     "fpa-code",
+    "fpa-format",
     "fpa-axis",
     "fpa-keep",
     "fpa-old",

@@ -414,3 +414,15 @@ def test_headings_are_in_order_and_landmarks_are_named(site: Blog, client: Flask
         assert all(after <= before + 1 for before, after in pairwise(levels))
         assert all("aria-label" in nav for nav in re.findall("<nav[^>]*>", page))
         assert page.count("<main") == 1 and 'lang="en"' in page
+
+
+def test_a_table_that_is_left_out_may_be_one_whose_changes_the_rest_cannot_match(
+    site: Blog, client: FlaskClient
+) -> None:
+    """To exclude it from what is asked of another table is no mistake."""
+    client.post("/signup/alice")
+    for query in ("-table:user", "table:post -table:user", "new.title:hello -table:user", "actor:nobody -table:post"):
+        # Somebody else reads: to know who alice is takes a connection, and the blog has but one.
+        answer = site.app.test_client().get("/audit/", query_string={"q": query})
+        assert answer.status_code == 200, query
+        assert "fpa-group" in answer.text, query

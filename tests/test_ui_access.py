@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -192,3 +193,24 @@ def test_only_reading_is_possible(client: FlaskClient) -> None:
     for path in ("/audit/", "/audit/transaction?id=1", "/audit/change?table=post&at=1.1"):
         for method in (client.post, client.put, client.delete):
             assert method(path).status_code == 405
+
+
+def test_a_row_that_moves_is_seen_by_each_as_long_as_it_is_theirs(site: Blog, client: FlaskClient) -> None:
+    """Not the move by those it leaves, nor by those it comes to what was before."""
+    with site.app.app_context():
+        post = site.Post(title="ours: draft")
+        site.db.session.add(post)
+        site.db.session.commit()
+        post.title = "theirs: final"
+        site.db.session.commit()
+        url = f"/audit/record?table=post&key={post.id}"
+    for mine, other in (("ours", "theirs"), ("theirs", "ours")):
+        site.audit.access_loader(partial(Access, scope=partial(_narrow, mine)))
+        for path in (url, "/audit/?q=table:post"):
+            page = client.get(path).text
+            assert mine in page and other not in page, path
+
+
+def _narrow(beginning: str, query: Any, table: Any) -> Any:
+    """To the posts with titles that begin so."""
+    return query.where(query.selected_columns.title.like(f"{beginning}%")) if table.name == "post" else query

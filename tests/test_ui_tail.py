@@ -297,6 +297,59 @@ def test_late_commits_are_looked_for_as_far_as_is_said(site: Blog, monkeypatch: 
     assert page.news() == made[3::-1]
 
 
+@contextmanager
+def hurried(database: Database) -> Iterator[Blog]:
+    """The same app on another server, where there is no time to search."""
+    with blog(database.url(), install=False, AUDIT_PAGE_SIZE=5, AUDIT_SEARCH_BUDGET=1) as made:
+        made.audit.access_loader(lambda: True)
+        yield made
+
+
+def test_where_there_is_no_time_to_look_at_all_that_is_new_the_page_begins_anew(site: Blog, database: Database) -> None:
+    query = {"q": "new.title:wanted"}
+    made = commit(site, *["wanted"] * 3)
+    page = Page(site.app.test_client(), query).open()
+    with hurried(database) as other:
+        page.client = other.app.test_client()
+        for _ in range(3):
+            first, *_, last = commit(site, "wanted", *"abc", "wanted")
+            made += [first, last]
+            page.news()
+            assert page.bottom is not None
+            assert page.shown == [number for number in made[::-1] if number >= int(page.bottom)]
+
+
+def test_where_there_is_no_time_to_look_for_late_ones_they_are_looked_for_again(site: Blog, database: Database) -> None:
+    query = {"q": "new.title:wanted"}
+    with writer(site) as late:
+        low = post(late, "wanted")
+        commit(site, *"abcdef")
+        page = Page(site.app.test_client(), query).open()
+        late.commit()
+    with hurried(database) as other:
+        client, page.client = page.client, other.app.test_client()
+        assert page.news() == [] and page.bottom is None
+    page.client = client
+    assert page.news() == [low]
+
+
+def test_news_are_no_larger_than_a_page(database: Database) -> None:
+    with blog(database.url(), AUDIT_PAGE_SIZE=500) as site:
+        site.audit.access_loader(lambda: True)
+        page = Page(site.app.test_client()).open()
+        with writer(site) as connection:
+            connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql(
+                "DO $$ BEGIN FOR n IN 1..200 LOOP INSERT INTO post (title) VALUES (repeat('<', 80)); COMMIT; "
+                "END LOOP; END $$"
+            )
+        answer = page.ask()
+        told = numbers(answer.text)
+        assert len(answer.data) < 200_000 and 25 <= len(told) < 200
+        assert attribute(answer.text, "bottom") == str(told[-1])
+        assert attribute(answer.text, "pill") == f"more than {len(told)} new"
+        assert site.rows("SELECT row_count FROM audit_view WHERE page = 'audit.news'") == [(len(told),)]
+
+
 def test_only_the_newest_page_has_it(site: Blog) -> None:
     [*_, last] = commit(site, *"abcdefg")
     client = site.app.test_client()

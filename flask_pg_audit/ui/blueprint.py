@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from flask import Blueprint, Response, current_app, request
 from flask.typing import ResponseReturnValue
@@ -18,7 +17,7 @@ from .catalog import speak_english
 from .csrf import is_from_elsewhere
 from .export import download
 from .language import gettext, message
-from .rendering import render_page
+from .problem import answer_problem, answer_refusal
 from .reverting import carry_out, show_preview
 from .state import get_ui_state
 from .viewer import open_viewer
@@ -103,7 +102,7 @@ def create_blueprint() -> Blueprint:
     blueprint.register_error_handler(Forbidden, _forbidden)
     blueprint.register_error_handler(AuditError, _unavailable)
     blueprint.register_error_handler(ProgrammingError, _unreadable)
-    blueprint.register_error_handler(TimeoutError, lambda error: _message(503, *map(gettext, _BUSY)))
+    blueprint.register_error_handler(TimeoutError, lambda error: answer_problem(503, *map(gettext, _BUSY)))
     return blueprint
 
 
@@ -113,10 +112,10 @@ def _check_access() -> ResponseReturnValue | None:
         speak_english()
     access = _granted()
     if not access.read:
-        return _message(403, gettext("No access"), gettext("You may not read the audit log."))
+        return answer_refusal(gettext("You may not read the audit log."))
     if request.method not in ("GET", "HEAD", "OPTIONS") and is_from_elsewhere():
         text = gettext("This form was sent from another site, so nothing was done.")
-        return _message(403, gettext("Not from here"), text)
+        return answer_refusal(text, gettext("Not from here"))
     open_viewer(access)
     return None
 
@@ -151,7 +150,7 @@ def _unreadable(error: ProgrammingError) -> ResponseReturnValue:
     reason = _UNREADABLE.get(sqlstate(error) or "")
     if reason is None:
         raise error
-    return _message(503, *map(gettext, reason))
+    return answer_problem(503, *map(gettext, reason))
 
 
 def _unavailable(error: AuditError) -> ResponseReturnValue:
@@ -159,28 +158,20 @@ def _unavailable(error: AuditError) -> ResponseReturnValue:
     if isinstance(error, AuditConfigError):
         raise error
     if isinstance(error, AuditInstallError):  # its text names a table, which may be hidden from who asks
-        return _message(503, *map(gettext, _NOT_INSTALLED))
-    return _message(503, gettext("Not available"), str(error))
+        return answer_problem(503, *map(gettext, _NOT_INSTALLED))
+    return answer_problem(503, gettext("Not available"), str(error))
 
 
 def _bad_request(error: BadRequest) -> ResponseReturnValue:
-    return _message(400, gettext("Bad request"), error.description or "")
+    return answer_problem(400, gettext("Bad request"), error.description or "")
 
 
 def _forbidden(error: Forbidden) -> ResponseReturnValue:
-    return _message(403, gettext("No access"), error.description or "")
+    return answer_problem(403, gettext("No access"), error.description or "")
 
 
 def _not_found(error: NotFound) -> ResponseReturnValue:
-    return _message(404, gettext("Not found"), error.description or "")
-
-
-def _message(status: int, title: str, text: str) -> ResponseReturnValue:
-    """One sentence, as a page for people and as JSON for clients."""
-    if prefers_json():
-        body: Any = {"error": text}
-        return body, status
-    return render_page("message.html", title=title, text=text), status
+    return answer_problem(404, gettext("Not found"), error.description or "")
 
 
 def _add_security_headers(response: Response) -> Response:

@@ -9,6 +9,7 @@ from typing import Any
 from flask import current_app, url_for
 from jinja2 import Environment
 
+from ..history.export_formats import FORMATS
 from .catalog import get_language
 from .chart import format_amount
 from .csrf import FIELD as TOKEN_FIELD
@@ -16,11 +17,11 @@ from .differences import show_difference
 from .language import template_gettext, template_ngettext
 from .links import NAVIGATION, change_link, here, link, record_link, revert_link, table_link
 from .numbers import format_number
-from .query import term
+from .query import of_record, term
 from .room import MAX_PAGE, ROOMS, Room
 from .size import format_size
 from .state import get_ui_state
-from .text import visible
+from .text import visible, visible_edges
 from .values import clip, show_value
 from .viewer import find_viewer
 
@@ -79,6 +80,8 @@ def _frame() -> dict[str, Any]:
         "fpa_binds": list(viewer.state.metadatas),
         "fpa_here": here,
         "fpa_term": term,
+        "fpa_record_query": of_record,
+        "fpa_formats": tuple(FORMATS),
         "fpa_local_zone": config.ui_time_zone,
     }
 
@@ -123,6 +126,7 @@ def _environment() -> Environment:
         environment.filters = {
             **environment.filters,
             "fpa_visible": visible,
+            "fpa_edges": visible_edges,
             "fpa_time": _time,
             "fpa_amount": format_amount,
             "fpa_number": format_number,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -191,9 +191,12 @@ def open_viewer(access: Access) -> None:
     :raises werkzeug.exceptions.BadRequest: there is no such bind or time zone.
     """
     state = cast("AppState", current_app.extensions["audit"])
-    zone_name = request.args.get("tz", "")
-    viewer = Viewer(access, state, _bind(state, request.args.get("bind")), _zone(state, zone_name), zone_name)
+    # The page that says what is wrong with the query string goes by this.
+    viewer = Viewer(access, state, next(iter(state.metadatas), None), datetime.timezone.utc, "")
     setattr(g, _VIEWER, viewer)
+    zone_name = request.args.get("tz", "")
+    bind, zone = _bind(state, request.args.get("bind")), _zone(state, zone_name)
+    setattr(g, _VIEWER, replace(viewer, bind=bind, zone=zone, zone_name=zone_name))
 
 
 def get_viewer() -> Viewer:
