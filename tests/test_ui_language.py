@@ -30,7 +30,8 @@ from tests.wild import wild
 
 @pytest.fixture
 def site(database: Database) -> Iterator[Shop]:
-    with shop(database.url(), AUDIT_PAGE_SIZE=5, AUDIT_UI_TIME_ZONE="Asia/Tokyo") as made:
+    settings = {"AUDIT_PAGE_SIZE": 5, "AUDIT_UI_TIME_ZONE": "Asia/Tokyo", "AUDIT_UI_REVERT": True, "SECRET_KEY": "test"}
+    with shop(database.url(), **settings) as made:
         yield made
 
 
@@ -79,12 +80,12 @@ from sqlalchemy import make_url
 from flask_pg_audit import Access
 from tests.blog import blog
 from tests.ui_routes import read_all
-with blog(make_url(sys.argv[1])) as site:
-    site.audit.access_loader(lambda: Access(export=True))
+with blog(make_url(sys.argv[1]), AUDIT_UI_REVERT=True) as site:
+    site.audit.access_loader(lambda: Access(export=True, revert=True))
     client = site.app.test_client()
     client.post("/posts?title=x")
     for url, status, text in read_all(site, client):
-        assert status == (403 if "/revert" in url else 200), (url, status)
+        assert status == 200, (url, status)
     page = client.get("/audit/").text
     assert '<html lang="en" dir="ltr"' in page and "Nothing matches" not in page
     assert ">1 change</a>" in " ".join(page.split()).replace(" </a>", "</a>"), page
@@ -326,7 +327,7 @@ def test_a_page_that_says_something_of_its_own_is_noticed() -> None:
 
 
 def test_every_route_is_translated(database: Database, pseudo: Path) -> None:
-    with blog(database.url(), AUDIT_PAGE_SIZE=5) as made:
+    with blog(database.url(), AUDIT_PAGE_SIZE=5, AUDIT_UI_REVERT=True) as made:
         made.audit.access_loader(lambda: Access(export=True, revert=True))
         host = Host(made.app, PSEUDO, pseudo)
         client = made.app.test_client()
@@ -401,6 +402,33 @@ def test_every_state_of_the_pages_is_translated(site: Shop, pseudo: Path) -> Non
         site.place("line", "audit_operation = 'T'"),
     ):
         check(site.client.get(f"/audit/change?table=order&at={place}").text)
+
+
+def test_bringing_back_is_translated(site: Shop, pseudo: Path) -> None:
+    Host(site.app, PSEUDO, pseudo)
+    site.audit.access_loader(lambda: Access(revert=True))
+    site.run("INSERT INTO \"order\" VALUES (1, 1, 'new')", "INSERT INTO line VALUES (1, 1, 'tea')")
+    site.run("UPDATE \"order\" SET note = 'x'", "UPDATE \"order\" SET note = 'y'")
+    first, last = (site.place("order", f"note = '{note}'") for note in ("new", "y"))
+    check(open_(site, "record?table=order&key=1"))
+    for ask in (
+        f"to={first}",
+        f"before={first}",
+        f"to={last}",
+        f"before={last}",
+        "to=9.9",
+        "to=x",
+        "",
+        f"to={first}&children=1",
+    ):
+        page = site.client.get(f"/audit/revert?table=order&key=1&{ask}").text
+        check(page)
+    posted = site.client.post("/audit/revert", data={"table": "order", "key": "1", "to": first})
+    check(posted.text)
+    site.run("DELETE FROM line", 'DELETE FROM "order"')
+    check(open_(site, f"revert?table=order&key=1&to={first}"))
+    site.audit.access_loader(lambda: Access(revert=False))
+    check(open_(site, f"revert?table=order&key=1&to={first}", 403))
 
 
 def fill(site: Shop) -> None:
