@@ -93,7 +93,7 @@ def test_help_opens_and_closes_and_gives_the_focus_back(page: Page, address: str
         ("/record?table=order&key=3", ".fpa-version", "/change?"),
         ("/table", "tbody tr", "/table?name="),
         ("/overview", "tbody tr", "/table?name="),
-        ("/views", ".fpa-change", None),
+        ("/views", ".fpa-view", None),
     ],
 )
 def test_items_are_gone_through_and_opened(

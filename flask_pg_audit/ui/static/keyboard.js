@@ -8,7 +8,7 @@
   if (!button || !dialog) return; // a template of the host's, without them
 
   // What can be gone through: groups of the feed, versions of a record, changes, looks at the log, rows of a table.
-  const ITEMS = ".fpa-group, .fpa-version, .fpa-change:not(.fpa-version .fpa-change), .fpa-numbers tbody tr";
+  const ITEMS = ".fpa-group, .fpa-version, .fpa-change:not(.fpa-version .fpa-change), .fpa-view, .fpa-numbers tbody tr";
   // The first that an item has is what Enter opens.
   const MAIN_LINKS = [".fpa-facts a", ".fpa-change-header a.fpa-more", "a[href]"];
   const FIELDS = "input, textarea, select, [contenteditable]:not([contenteditable='false']), [role='textbox']";
