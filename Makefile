@@ -3,6 +3,11 @@
 #   make demo     an example shop with an audit log, on a PostgreSQL of its own
 #   make test     what a change must pass: lint, types, tests
 #   make docs     the documentation, in docs/_build/html
+#   make bench    what writing costs with auditing, without, and with what else there is; minutes
+#   make bench-quick
+#                 the same without what else there is, in less than two
+#   make bench-guard
+#                 whether that has become dearer than recorded; make bench-guard BENCH_ARGS=--record records it
 #   make bench-reading
 #                 a history of five million changes, how long reading it takes, and whether the plans are as promised
 #
@@ -17,7 +22,7 @@ WORKERS ?= 2
 BENCH_ARGS ?=
 PYTEST_ARGS ?=
 
-.PHONY: help demo test lint types pytest docs bench-reading clean
+.PHONY: help demo test lint types pytest docs bench bench-quick bench-guard bench-reading clean
 .DEFAULT_GOAL := help
 
 help:
@@ -41,6 +46,15 @@ pytest: $(STAMP)
 
 docs: $(DOCS_STAMP)
 	$(BIN)/sphinx-build --fail-on-warning --keep-going docs docs/_build/html
+
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks.writing $(BENCH_ARGS)
+
+bench-quick: $(STAMP)
+	$(BIN)/python -m benchmarks.writing --quick $(BENCH_ARGS)
+
+bench-guard: $(STAMP)
+	$(BIN)/python -m benchmarks.guard $(BENCH_ARGS)
 
 bench-reading: $(STAMP)
 	$(BIN)/python -m benchmarks.reading $(BENCH_ARGS)
