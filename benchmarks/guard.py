@@ -29,7 +29,7 @@ DATA = Path(__file__).parent.parent / "docs" / "_data" / "guard.json"
 ALLOWED = 1.25
 
 SINGLE, BULK = 1_500, 20_000
-FIRST_ROUNDS, MORE_ROUNDS, TRIES = 8, 8, 3
+FIRST_ROUNDS, MORE_ROUNDS, TRIES = 8, 6, 3
 STEPS = ("insert", "update", "delete")
 
 #: By what was done, as many times the overhead of the floor.

@@ -46,7 +46,10 @@ def _environment(name: str, requirements: Sequence[str]) -> Path:
     folder, wanted = CACHE / name, "\n".join(requirements)
     stamp, python = folder / "requirements.txt", folder / "bin" / "python"
     if not stamp.exists() or stamp.read_text() != wanted:
-        venv.create(folder, with_pip=True, clear=True)
+        try:
+            venv.create(folder, with_pip=True, clear=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise Unavailable(f"no environment for it: {type(error).__name__}: {error}") from error
         _run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *requirements])
         stamp.write_text(wanted)
     return python

@@ -41,7 +41,7 @@ class Plan:
     single: int = 2_000
     bulk: int = 200_000
     rounds: int = 7
-    seconds: float = 12.0
+    seconds: float = 8.0
     clients: tuple[int, ...] = (1, 2, 4, 8, 16)
     transactions: int = 4_000
     steps: int = 40
@@ -63,10 +63,10 @@ class Plan:
 
 QUICK_PLAN = Plan(
     size="quick",
-    single=500,
+    single=400,
     bulk=20_000,
     rounds=4,
-    seconds=1.0,
+    seconds=0.5,
     clients=(1, 4, 16),
     transactions=800,
     steps=10,
@@ -79,7 +79,8 @@ def measure(place: Arena, plan: Plan, say: Callable[[str], object] = print) -> F
     all_series = plan.series()
     results = [one for each in all_series for one in series.run(each, place.lanes, plan.rounds, plan.seconds, say)]
     say("bytes")
-    counts = {NARROW: plan.single, ORDINARY: plan.single, WIDE: plan.single // 5, LARGE: plan.single // 50}
+    many, few = plan.single * 3, plan.single // 20
+    counts = {NARROW: many, ORDINARY: many, WIDE: plan.single, LARGE: few}
     found = [one for lane in place.lanes for shape, rows in counts.items() for one in sizes.measure(lane, shape, rows)]
     say("many clients")
     throughput = clients.run(place.lanes, plan.clients, plan.transactions, max(1, plan.rounds // 2))

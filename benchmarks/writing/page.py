@@ -52,9 +52,10 @@ def write(figures: Figures) -> None:
     DATA.mkdir(exist_ok=True)
     PICTURES.mkdir(exist_ok=True)
     (DATA / f"writing-{figures.machine.major}.json").write_text(figures.to_json())
-    for name, picture in pictures(figures).items():
+    versions = read_all(DATA)
+    for name, picture in pictures(versions[figures.machine.major]).items():
         (PICTURES / name).write_text(picture)
-    PAGE.write_text(with_figures(PAGE.read_text(), read_all(DATA)))
+    PAGE.write_text(with_figures(PAGE.read_text(), versions))
 
 
 def with_figures(page: str, versions: Mapping[int, Figures]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from benchmarks.writing import series as of_series
 from benchmarks.writing.figures import Figures
 from benchmarks.writing.sizes import of_change, of_transaction
+from benchmarks.writing.tables import ORDINARY
 from benchmarks.writing.targets import TARGETS, verdict
 
 SECONDS_PER_YEAR = 365 * 24 * 3600
@@ -56,7 +57,8 @@ def series(figures: Figures, name: str, of: str = "cpu") -> str:
     for one in figures.measured:
         costs = [of_series.overhead(figures.results, name, step, one.name, of) for step in steps]
         if one.name != "none" and any(cost is not None for cost in costs):
-            ratios = [of_series.ratio(figures.results, name, step, one.name, of) for step in steps]
+            # Of the time that passed there is too much that others took.
+            ratios = [of_series.ratio(figures.results, name, step, one.name) if of == "cpu" else None for step in steps]
             rows.append((one.title, *map(_cost, costs, ratios)))
     none = [_plain(figures, name, step, of) for step in steps]
     return _table(("µs per row, more than none", *steps), [("no auditing: all of it", *none), *rows])
@@ -134,9 +136,9 @@ def sizes(figures: Figures) -> str:
 def sizing(figures: Figures) -> str:
     """Bytes per change of ours, and what they come to in a year."""
     rows = []
+    transaction = of_transaction(figures.sizes, ORDINARY.name, "ours")
     for table in dict.fromkeys(one.table for one in figures.sizes):
         heap, indexes = of_change(figures.sizes, table, "ours")
-        transaction = of_transaction(figures.sizes, table, "ours")
         name = next(one.title for one in figures.series if one.name in (f"single {table}", f"large {table}"))
         years = (f"{(heap + indexes + transaction) * rate * SECONDS_PER_YEAR / 2**30:,.0f} GiB" for rate in RATES)
         rows.append((name, _bytes(heap), _bytes(indexes), _bytes(transaction), *years))
