@@ -85,7 +85,7 @@ def measure(place: Arena, plan: Plan, say: Callable[[str], object] = print) -> F
     say("many clients")
     throughput = clients.run(place.lanes, plan.clients, plan.transactions, max(1, plan.rounds // 2))
     say("long sessions")
-    sessions = [long_session.run(lane, plan.steps, max(1_000, plan.bulk // 10)) for lane in place.lanes]
+    sessions = [long_session.run(lane, plan.steps, plan.seconds * 3) for lane in place.lanes]
     say("curves")
     points = curves.run(place.server, own(), plan.extent)
     return Figures(

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-WIDTH, HEIGHT = 640, 340
-LEFT, RIGHT, TOP, BOTTOM = 64, 170, 20, 52
+WIDTH, HEIGHT = 700, 340
+LEFT, RIGHT, TOP, BOTTOM = 80, 200, 20, 52
 
 #: Readable on white and on black, and apart for those who see fewer colours; the dashes say the same once more.
 COLOURS = ("#0b7bc1", "#c9560c", "#2b8a57", "#9a5fc0")
@@ -20,17 +20,20 @@ Line = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Chart:
-    """:ivar lines: by name, each a sequence of points from left to right."""
+    """:ivar lines: by name, each a sequence of points from left to right.
+    :ivar linear: else it is logarithmic across, so that 1 and 100,000 are both there; 0 counts as 1.
+    """
 
     title: str
     x_label: str
     y_label: str
     lines: Mapping[str, Line]
+    linear: bool = False
 
     def render(self) -> str:
         """The picture, as a document of SVG."""
         xs = [x for line in self.lines.values() for x, _ in line]
-        scale = _Scale(min(xs), max(xs), _ceiling(max(y for line in self.lines.values() for _, y in line)))
+        scale = _Scale(min(xs), max(xs), _ceiling(max(y for line in self.lines.values() for _, y in line)), self.linear)
         body = [
             *_axes(scale, sorted(set(xs)), self),
             *(part for number, each in enumerate(self.lines.items()) for part in _curve(scale, number, *each)),
@@ -45,15 +48,16 @@ class Chart:
 
 @dataclass(frozen=True)
 class _Scale:
-    """From values to places. Across it is logarithmic, so that 1 and 100,000 are both there; 0 counts as 1."""
+    """From values to places."""
 
     first: float
     last: float
     top: float
+    linear: bool
 
     def x(self, value: float) -> float:
-        low, high = _log(self.first), _log(self.last)
-        share = (_log(value) - low) / (high - low) if high > low else 0.5
+        low, high, at = map(float if self.linear else _log, (self.first, self.last, value))
+        share = (at - low) / (high - low) if high > low else 0.5
         return LEFT + share * (WIDTH - LEFT - RIGHT)
 
     def y(self, value: float) -> float:

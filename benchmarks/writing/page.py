@@ -90,12 +90,15 @@ def pictures(figures: Figures) -> dict[str, str]:
     """All curves, by the names of their files."""
     lines: dict[str, dict[str, list[tuple[float, float]]]] = {name: {} for name in CURVES}
     for point in figures.points:
-        lines[point.curve].setdefault(tabulate.title(figures, point.contender), []).append((point.x, point.y))
-    for each in figures.throughput:
-        if each.contender in ("none", "floor", "ours", "minimal"):
-            line = lines["clients"].setdefault(tabulate.title(figures, each.contender), [])
-            line.append((each.clients, each.per_second))
+        line = lines[point.curve].setdefault(tabulate.title(figures, point.contender), [])
+        line.append((point.x, point.y))
+    # In the order, and so the colours, of the other curves, which have no line for no auditing.
+    for contender in ("floor", "ours", "minimal", "none"):
+        found = [(one.clients, one.per_second) for one in figures.throughput if one.contender == contender]
+        lines["clients"][tabulate.title(figures, contender)] = sorted(found)
     return {
-        picture_name(name, figures.machine.major): Chart(f"{up} by {across}", across, up, lines[name]).render()
+        picture_name(name, figures.machine.major): Chart(
+            f"{up} by {across}", across, up, lines[name], linear=name == "columns"
+        ).render()
         for name, (across, up) in CURVES.items()
     }

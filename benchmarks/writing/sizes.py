@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import mean
 
 from benchmarks.writing import changes
 from benchmarks.writing.arena import Lane
@@ -63,12 +64,21 @@ def _bytes(lane: Lane, session: Session) -> tuple[int, int]:
 
 def of_change(sizes: Sequence[Size], table: str, contender: str) -> tuple[float, float]:
     """Heap and indexes of a change: the mean of the three operations."""
-    found = [
+    found = _operations(sizes, table, contender)
+    return mean(one.heap for one in found), mean(one.indexes for one in found)
+
+
+def of_log(sizes: Sequence[Size], table: str, contender: str) -> float:
+    """The log of a change, the same mean."""
+    return mean(one.wal for one in _operations(sizes, table, contender))
+
+
+def _operations(sizes: Sequence[Size], table: str, contender: str) -> list[Size]:
+    return [
         one
         for one in sizes
         if (one.table, one.contender) == (table, contender) and one.operation in ("insert", "update", "delete")
     ]
-    return sum(one.heap for one in found) / len(found), sum(one.indexes for one in found) / len(found)
 
 
 def of_transaction(sizes: Sequence[Size], table: str, contender: str) -> float:

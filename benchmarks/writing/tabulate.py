@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from benchmarks.writing import series as of_series
 from benchmarks.writing.figures import Figures
-from benchmarks.writing.sizes import of_change, of_transaction
+from benchmarks.writing.sizes import of_change, of_log, of_transaction
 from benchmarks.writing.tables import ORDINARY
 from benchmarks.writing.targets import TARGETS, verdict
 
@@ -115,22 +115,17 @@ def long_sessions(figures: Figures) -> str:
 
 
 def sizes(figures: Figures) -> str:
-    """Bytes of a change in the history, and in the log."""
-    plain = {(one.table, one.operation): one.wal for one in figures.sizes if one.contender == "none"}
-    titles = {one.name.removeprefix("single ").removeprefix("large "): one.title for one in figures.series}
-    rows = (
-        (
-            titles.get(one.table, one.table),
-            one.operation,
-            title(figures, one.contender),
-            _bytes(one.heap),
-            _bytes(one.indexes),
-            _bytes(one.wal - plain[one.table, one.operation]),
-        )
-        for one in figures.sizes
-        if one.contender != "none" and one.operation in ("insert", "update", "delete")
-    )
-    return _table(("table", "operation", "contender", "table", "indexes", "log, more than none"), rows, numbers=3)
+    """Bytes of a change in the history, and in the log: the mean of an insert, an update and a delete."""
+    titles = {one.name.split(maxsplit=1)[-1]: one.title for one in figures.series}
+    rows = []
+    for table in dict.fromkeys(one.table for one in figures.sizes):
+        plain = of_log(figures.sizes, table, "none")
+        for one in figures.measured:
+            if one.name != "none":
+                heap, indexes = of_change(figures.sizes, table, one.name)
+                log = of_log(figures.sizes, table, one.name) - plain
+                rows.append((titles[table], one.title, _bytes(heap), _bytes(indexes), _bytes(log)))
+    return _table(("a change of a table with", "contender", "table", "indexes", "log, more than none"), rows, numbers=3)
 
 
 def sizing(figures: Figures) -> str:
