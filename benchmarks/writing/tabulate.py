@@ -84,7 +84,7 @@ def clients(figures: Figures) -> str:
         for one in figures.measured
         if (one.name, counts[0]) in found
     ]
-    head = (*(f"{count} clients: per s" for count in counts), *(f"{count}: µs each" for count in counts))
+    head = (*(f"clients: {count}, per s" for count in counts), *(f"clients: {count}, µs each" for count in counts))
     return _table(("transactions", *head), rows)
 
 
