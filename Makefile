@@ -3,6 +3,10 @@
 #   make demo     an example shop with an audit log, on a PostgreSQL of its own
 #   make test     what a change must pass: lint, types, tests
 #   make docs     the documentation, in docs/_build/html
+#   make screenshots
+#                 the pictures in the documentation; needs Chromium
+#   make translations
+#                 the catalogs of the pages, after a text was added or changed
 #   make bench    what writing costs with auditing, without, and with what else there is; minutes
 #   make bench-quick
 #                 the same without what else there is, in less than two
@@ -10,6 +14,8 @@
 #                 whether that has become dearer than recorded; make bench-guard BENCH_ARGS=--record records it
 #   make bench-reading
 #                 a history of five million changes, how long reading it takes, and whether the plans are as promised
+#   make bench-pages
+#                 the same history, and how long each page of the audit log takes on it
 #
 # PYTHON=/path/to/python3.12 chooses the interpreter, VENV=.venv-3.12 the environment's folder.
 
@@ -22,7 +28,8 @@ WORKERS ?= 2
 BENCH_ARGS ?=
 PYTEST_ARGS ?=
 
-.PHONY: help demo test lint types pytest docs bench bench-quick bench-guard bench-reading clean
+.PHONY: help demo test lint types pytest docs screenshots translations bench bench-quick bench-guard \
+	bench-reading bench-pages clean
 .DEFAULT_GOAL := help
 
 help:
@@ -47,6 +54,12 @@ pytest: $(STAMP)
 docs: $(DOCS_STAMP)
 	$(BIN)/sphinx-build --fail-on-warning --keep-going docs docs/_build/html
 
+screenshots: $(DOCS_STAMP)
+	$(BIN)/python -m tools.screenshots
+
+translations: $(STAMP)
+	$(BIN)/python -m tools.translations
+
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.writing $(BENCH_ARGS)
 
@@ -58,6 +71,9 @@ bench-guard: $(STAMP)
 
 bench-reading: $(STAMP)
 	$(BIN)/python -m benchmarks.reading $(BENCH_ARGS)
+
+bench-pages: $(STAMP)
+	$(BIN)/python -m benchmarks.pages $(BENCH_ARGS)
 
 clean:
 	rm -rf .venv .venv-* .ci/cache build dist docs/_build .hypothesis .import_linter_cache \

@@ -26,7 +26,8 @@ To run it on a PostgreSQL of your own::
     flask create-user ada --role admin
     flask run
 
-Users are admins, clerks or auditors. Only auditors see the audit log, at ``/audit``.
+Users are admins, clerks or auditors. Auditors and admins see the audit log, at ``/audit``; admins may bring old rows
+back from there.
 """
 
 from __future__ import annotations

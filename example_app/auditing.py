@@ -7,14 +7,18 @@ from typing import Any
 from flask import has_request_context, session
 from flask_login import current_user
 
+from flask_pg_audit import Access
+
 from .extensions import audit
 from .models import Role
 
 
 @audit.access_loader
-def may_read_audit_log() -> bool:
-    """Auditors and nobody else; without this function it would be nobody at all."""
-    return current_user.is_authenticated and current_user.role is Role.AUDITOR
+def may_read_audit_log() -> Access | None:
+    """Auditors, who may download, and admins, who may bring back what they find; without this it would be nobody."""
+    if not current_user.is_authenticated or not current_user.may_audit:
+        return None
+    return Access(export=current_user.role is Role.AUDITOR, revert=current_user.role is Role.ADMIN)
 
 
 @audit.context_loader

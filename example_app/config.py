@@ -15,6 +15,8 @@ def from_environment() -> dict[str, Any]:
         # Without a key of your own nobody stays logged in over a restart, and several processes disagree.
         "SECRET_KEY": os.environ.get("SECRET_KEY") or secrets.token_hex(),
         "SESSION_COOKIE_SAMESITE": "Lax",
+        # Admins may; see auditing.py.
+        "AUDIT_UI_REVERT": True,
     }
     if address := os.environ.get("DATABASE_URL"):
         settings["SQLALCHEMY_DATABASE_URI"] = database_url(address)

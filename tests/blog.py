@@ -64,10 +64,12 @@ def blog(url: URL, install: bool = True, pool: Mapping[str, Any] = ONE_CONNECTIO
     app.config.update(
         SECRET_KEY="test",
         TESTING=True,
+        # On a busy machine the default is soon over, and then a page shows less.
+        AUDIT_SEARCH_BUDGET=60_000,
         SQLALCHEMY_DATABASE_URI=url,
         SQLALCHEMY_ENGINE_OPTIONS=dict(pool),
-        **config,
     )
+    app.config.update(config)
     db.init_app(app)
     made = Blog(app, db, audit, User, Post)
     _add_login(made)

@@ -68,9 +68,9 @@ def shop(url: URL, **config: Any) -> Iterator[Shop]:
     db = SQLAlchemy()
     audit = FlaskAudit()
     made = Shop(Flask(__name__), db, audit, *_models(db))
-    made.app.config.update(
-        TESTING=True, SQLALCHEMY_DATABASE_URI=url, SQLALCHEMY_ENGINE_OPTIONS=dict(ONE_CONNECTION), **config
-    )
+    made.app.config.update(TESTING=True, SQLALCHEMY_DATABASE_URI=url, SQLALCHEMY_ENGINE_OPTIONS=dict(ONE_CONNECTION))
+    # On a busy machine the default is soon over, and then a page shows less.
+    made.app.config.update({"AUDIT_SEARCH_BUDGET": 60_000, **config})
     db.init_app(made.app)
     audit.init_app(made.app, db)
     audit.access_loader(lambda: True)

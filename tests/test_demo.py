@@ -149,6 +149,12 @@ def test_the_bulk_update_is_one_transaction_without_a_user(shop: Demo) -> None:
     assert ask(shop.database, bulk) == [(None, None, 3)]
 
 
+def test_a_customer_was_brought_back_from_the_log(shop: Demo) -> None:
+    reverts = "SELECT username, context->>'reason' FROM audit_transaction WHERE context ? 'reverts'"
+    assert ask(shop.database, reverts) == [("ada", "The wrong customer.")]
+    assert "Nguyễn Thị Lan" in shop.log_in("ben").open("/customers/").text
+
+
 def test_orders_remember_where_they_were_changed(shop: Demo) -> None:
     terminals = "SELECT DISTINCT audit_username, audit_terminal FROM order_audit ORDER BY 1"
     assert ask(shop.database, terminals) == [("ben", "Counter 1"), ("carla", "Telephone")]

@@ -21,6 +21,7 @@ from tests.server import Database
 REASONS = {
     "it installs packages",
     "it names the reader's own database",
+    "it writes into the reader's own app",
     "it needs a cookie",
     "it starts a server",
     "it is a part of the reader's env.py",

@@ -243,17 +243,32 @@ def test_a_customer_with_orders_stays(app: Flask, clerk: FlaskClient) -> None:
 # Who may do what
 
 
-def test_only_the_auditor_sees_the_audit_log(
+def test_only_auditors_and_admins_see_the_audit_log(
     app: Flask, admin: FlaskClient, clerk: FlaskClient, auditor: FlaskClient
 ) -> None:
     add_product(clerk)
-    assert auditor.get("/audit/").status_code == 200
-    assert [client.get("/audit/").status_code for client in (app.test_client(), clerk, admin)] == [403] * 3
+    assert [client.get("/audit/").status_code for client in (auditor, admin)] == [200] * 2
+    assert [client.get("/audit/").status_code for client in (app.test_client(), clerk)] == [403] * 2
 
 
-def test_only_the_auditor_gets_a_link_to_it(admin: FlaskClient, clerk: FlaskClient, auditor: FlaskClient) -> None:
+def test_only_they_get_a_link_to_it(admin: FlaskClient, clerk: FlaskClient, auditor: FlaskClient) -> None:
     pages = [Page("", client.get("/orders/").text) for client in (auditor, clerk, admin)]
-    assert [page.links.get("Audit log") for page in pages] == ["/audit/", None, None]
+    assert [page.links.get("Audit log") for page in pages] == ["/audit/", None, "/audit/"]
+
+
+def test_an_admin_brings_back_what_a_clerk_deleted(
+    app: Flask, admin: FlaskClient, clerk: FlaskClient, auditor: FlaskClient
+) -> None:
+    add_customer(clerk)
+    submit(clerk, "/customers/1", "/customers/1/delete")
+    record = "/audit/record?table=customer&key=1"
+    assert "Bring the row back" not in auditor.get(record).text
+    preview = Page(record, admin.get(record).text).links["Bring the row back"]
+    assert auditor.get(preview).status_code == 403
+    assert submit(admin, preview, preview, reason="by mistake").status_code == 303
+    assert ask(app, "SELECT name FROM customer") == [("Zoë Müller",)]
+    last = "SELECT username, context->>'reason', context->>'terminal' FROM audit_transaction ORDER BY id DESC LIMIT 1"
+    assert ask(app, last) == [("admin", "by mistake", "Office")]
 
 
 def test_an_order_leads_the_auditor_to_its_history(clerk: FlaskClient, auditor: FlaskClient) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,8 +19,8 @@ from tests.ui_routes import read_all, read_pages, routes, urls
 
 @pytest.fixture
 def site(database: Database) -> Iterator[Blog]:
-    with blog(database.url()) as made:
-        made.audit.access_loader(lambda: Access(export=True))
+    with blog(database.url(), AUDIT_UI_REVERT=True) as made:
+        made.audit.access_loader(lambda: Access(export=True, revert=True))
         yield made
 
 
@@ -100,7 +101,7 @@ def test_what_is_out_of_scope_is_nowhere(site: Blog, client: FlaskClient) -> Non
     change(site, "INSERT INTO post (title) VALUES ('theirs 8'), ('mine')")
     theirs, both = (row[0] for row in site.rows("SELECT DISTINCT audit_transaction_id FROM post_audit ORDER BY 1"))
     hidden = site.rows("SELECT audit_transaction_id, audit_id FROM post_audit WHERE title LIKE 'theirs%'")
-    site.audit.access_loader(lambda: Access(export=True, scope=only_mine))
+    site.audit.access_loader(lambda: Access(export=True, revert=True, scope=only_mine))
     feed = client.get("/audit/").text
     assert feed.count("<article") == 1 and ">1 change" in feed
     assert "mine" in client.get(f"/audit/transaction?id={both}").text
@@ -115,7 +116,7 @@ def test_what_is_out_of_scope_is_nowhere(site: Blog, client: FlaskClient) -> Non
 def test_what_was_before_is_in_scope_too(site: Blog, client: FlaskClient) -> None:
     change(site, "INSERT INTO post (title) VALUES ('theirs')")
     change(site, "UPDATE post SET title = 'mine'")
-    site.audit.access_loader(lambda: Access(export=True, scope=only_mine))
+    site.audit.access_loader(lambda: Access(export=True, revert=True, scope=only_mine))
     for url, _, body in read_all(site, client):
         assert "theirs" not in body, url
     assert "What was there before is not recorded" in client.get("/audit/").text
@@ -125,7 +126,7 @@ def test_a_hidden_table_is_nowhere(site: Blog, client: FlaskClient) -> None:
     change(site, "INSERT INTO post (title) VALUES ('secret')", "INSERT INTO \"user\" (username) VALUES ('alice')")
     [(at,)] = site.rows("SELECT audit_transaction_id || '.' || audit_id FROM post_audit")
     asked = urls(site)
-    site.audit.access_loader(lambda: Access(export=True, tables=lambda table: table.name != "post"))
+    site.audit.access_loader(lambda: Access(export=True, revert=True, tables=lambda table: table.name != "post"))
     transaction = at.partition(".")[0]
     feed = client.get("/audit/").text
     assert "alice" in feed and ">1 change" in feed and "2 tables" not in feed
@@ -139,7 +140,7 @@ def test_a_hidden_table_is_nowhere(site: Blog, client: FlaskClient) -> None:
 def test_a_hidden_column_is_nowhere(site: Blog, client: FlaskClient) -> None:
     change(site, "INSERT INTO post (title) VALUES ('secret')")
     change(site, "UPDATE post SET title = 'confidential'")
-    site.audit.access_loader(lambda: Access(export=True, columns=lambda table, name: name != "title"))
+    site.audit.access_loader(lambda: Access(export=True, revert=True, columns=lambda table, name: name != "title"))
     for url, status, body in read_all(site, client):
         assert status in (200, 403), url
         assert not re.search("secret|confidential|>title<", body), url
@@ -150,10 +151,14 @@ def test_a_hidden_column_is_nowhere(site: Blog, client: FlaskClient) -> None:
 def test_a_hidden_key_still_pairs_images_and_a_hidden_column_still_narrows(site: Blog, client: FlaskClient) -> None:
     change(site, "INSERT INTO post (id, title) VALUES (4711, 'mine'), (4712, 'theirs')")
     change(site, "UPDATE post SET title = title || ' now'")
-    site.audit.access_loader(lambda: Access(export=True, columns=lambda table, name: name == "title", scope=only_mine))
+    site.audit.access_loader(
+        lambda: Access(export=True, revert=True, columns=lambda table, name: name == "title", scope=only_mine)
+    )
     update, _ = client.get("/audit/").text.split("<article")[1:]
     assert ">mine</bdi></del>" in update and ">mine now</bdi></ins>" in update
-    site.audit.access_loader(lambda: Access(export=True, columns=lambda table, name: name == "id", scope=only_mine))
+    site.audit.access_loader(
+        lambda: Access(export=True, revert=True, columns=lambda table, name: name == "id", scope=only_mine)
+    )
     for url, _, body in read_all(site, client):
         assert not re.search("4712|mine|theirs", body), url
 
@@ -174,7 +179,7 @@ def test_security_headers_are_on_every_answer(site: Blog, client: FlaskClient) -
         assert {"default-src 'none'", "script-src 'self'", "style-src 'self'", "frame-ancestors 'none'"} <= set(policy)
         assert "unsafe" not in headers["Content-Security-Policy"]
         assert headers["X-Content-Type-Options"] == "nosniff"
-        assert headers["Referrer-Policy"] == "no-referrer"
+        assert headers["Referrer-Policy"] == "same-origin"
         assert headers["Cache-Control"] == "no-store"
 
 
@@ -188,3 +193,24 @@ def test_only_reading_is_possible(client: FlaskClient) -> None:
     for path in ("/audit/", "/audit/transaction?id=1", "/audit/change?table=post&at=1.1"):
         for method in (client.post, client.put, client.delete):
             assert method(path).status_code == 405
+
+
+def test_a_row_that_moves_is_seen_by_each_as_long_as_it_is_theirs(site: Blog, client: FlaskClient) -> None:
+    """Not the move by those it leaves, nor by those it comes to what was before."""
+    with site.app.app_context():
+        post = site.Post(title="ours: draft")
+        site.db.session.add(post)
+        site.db.session.commit()
+        post.title = "theirs: final"
+        site.db.session.commit()
+        url = f"/audit/record?table=post&key={post.id}"
+    for mine, other in (("ours", "theirs"), ("theirs", "ours")):
+        site.audit.access_loader(partial(Access, scope=partial(_narrow, mine)))
+        for path in (url, "/audit/?q=table:post"):
+            page = client.get(path).text
+            assert mine in page and other not in page, path
+
+
+def _narrow(beginning: str, query: Any, table: Any) -> Any:
+    """To the posts with titles that begin so."""
+    return query.where(query.selected_columns.title.like(f"{beginning}%")) if table.name == "post" else query

@@ -63,7 +63,7 @@ def _describe(address: str, database: URL) -> str:
     people = "\n".join(f"    {p.username:<6} {p.password:<11} {p.role}" for p in PEOPLE)
     return f"""
 The shop       {address}/
-The audit log  {address}/audit/   (for auditors)
+The audit log  {address}/audit/   (for auditors and admins)
 The database   {database.set(drivername="postgresql")}
 
 Log in as

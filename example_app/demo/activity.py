@@ -182,3 +182,11 @@ def _tidy_up(ada: Browser, carla: Browser) -> None:
     staying = carla.follow("/customers/", "José García")
     carla.submit(staying, f"{staying.url.removeprefix(carla.address)}/delete")  # refused: he has ordered
     ada.submit(ada.follow("/users/", BEN.username), full_name="Benjamin Okafor")
+    _bring_back(ada, leaving.url.rpartition("/")[2])
+
+
+def _bring_back(ada: Browser, customer: str) -> None:
+    """From the audit log, since it was another customer who wanted to be deleted."""
+    preview = ada.follow(f"/audit/record?table=customer&key={customer}", "Bring the row back")
+    [action] = [form.action for form in preview.forms if "reason" in form.fields]
+    ada.submit(preview, action, reason="The wrong customer.")

@@ -39,10 +39,13 @@ HARMLESS_FUNCTIONS = frozenset(
     """.split()  # noqa: SIM905 (a table to read, not a list to scroll through)
 )
 
-#: Settings that a harmless ``SELECT`` may set with ``set_config('<name>', ...)``: how values are written and queries
-#: are planned. The name has to stand in the statement: a parameter could be ``audit.username``.
+#: Settings that a harmless ``SELECT`` may set with ``set_config('<name>', ...)``: how values are written, how queries
+#: are planned and how long they may take. The name has to stand in the statement: a parameter could be
+#: ``audit.username``.
 HARMLESS_SETTINGS = frozenset(
-    {"bytea_output", "datestyle", "enable_sort", "extra_float_digits", "intervalstyle", "jit", "timezone"}
+    """
+    bytea_output datestyle enable_sort extra_float_digits intervalstyle jit statement_timeout timezone
+    """.split()  # noqa: SIM905
 )
 
 #: Words that may stand before "(" and are no functions.

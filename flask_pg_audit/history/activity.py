@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import BigInteger, ColumnElement, Connection, DateTime, Integer, MetaData, Select, Text
+from sqlalchemy import BigInteger, ColumnElement, Connection, DateTime, FromClause, Integer, MetaData, Select, Text
 
 from ..declare.registry import transaction_table
 from .changes import Changes
@@ -118,28 +118,46 @@ def count_transactions(
 
 
 def count_changes(
-    connection: Connection, tables: Iterable[RecordedTable], first_ids: Sequence[int], cap: int
+    connection: Connection,
+    tables: Sequence[RecordedTable],
+    first_ids: Sequence[int],
+    cap: int,
+    look_at: int | None = None,
 ) -> list[Amount]:
     """The changes made by transactions from each of ``first_ids`` to the next, those of all ``tables`` together.
 
     Counted up to ``cap`` for each table, through its primary key.
+
+    :param look_at: no more than so many of each table are looked at, those included that the scope hides; nobody then
+        learns how many these are: there may be more of everything.
     """
     buckets = _buckets(first_ids, BigInteger())
-    totals = [Amount(0)] * (len(first_ids) - 1)
-    for table in tables:
-        changes = table.history("changes")
-        few = (
-            sa.select(sa.literal(1).label("one"))
-            .where(changes.c.audit_transaction_id >= buckets.c.start, changes.c.audit_transaction_id < buckets.c.end)
-            .limit(cap + 1)
+    if not tables:
+        return [Amount(0)] * (len(first_ids) - 1)
+    numbers = [_few(table, buckets, cap, look_at) for table in tables]
+    return [
+        Amount(sum(min(count, cap) for count in counts), is_capped=look_at is not None or max(counts) > cap)
+        for counts in connection.execute(sa.select(*numbers).select_from(buckets).order_by(buckets.c.place))
+    ]
+
+
+def _few(table: RecordedTable, buckets: sa.Values, cap: int, look_at: int | None) -> ColumnElement[int]:
+    """How many changes there are in a bucket."""
+
+    def within(rows: FromClause) -> Select[Any]:
+        return sa.select(rows).where(
+            rows.c.audit_transaction_id >= buckets.c.start, rows.c.audit_transaction_id < buckets.c.end
         )
-        counts = _count(connection, buckets, few)
-        totals = [_add(total, count, cap) for total, count in zip(totals, counts, strict=True)]
-    return totals
+
+    if look_at is None:
+        return _number(within(table.history("changes")).limit(cap + 1), buckets)
+    looked = replace(table, part=lambda rows: within(rows).limit(look_at).correlate(buckets))
+    return _number(sa.select(looked.history("changes")).limit(cap + 1), buckets)
 
 
-def _add(total: Amount, count: int, cap: int) -> Amount:
-    return Amount(total.count + min(count, cap), is_capped=total.is_capped or count > cap)
+def _number(rows: Select[Any], buckets: sa.Values) -> ColumnElement[int]:
+    only: Select[Any] = rows.with_only_columns(sa.literal(1).label("one"), maintain_column_froms=True)
+    return sa.select(sa.func.count()).select_from(only.correlate(buckets).subquery("few")).scalar_subquery()
 
 
 def _buckets(edges: Sequence[Any], type_: sa.types.TypeEngine[Any]) -> sa.Values:
@@ -156,22 +174,49 @@ def _count(connection: Connection, buckets: sa.Values, few: Select[Any]) -> list
 
 
 def read_table_activity(
-    connection: Connection, tables: Iterable[RecordedTable], first_id: int | None, cap: int
+    connection: Connection,
+    tables: Sequence[RecordedTable],
+    first_id: int | None,
+    cap: int,
+    look_at: int | None = None,
 ) -> list[TableActivity]:
     """The tables with changes by transactions from ``first_id`` on, the most active first.
 
     Counted up to ``cap`` for each table; among those that have more, the one whose newest ``cap`` changes were made
     in the fewest transactions' time is the most active.
+
+    :param look_at: as of :func:`count_changes`; of the newest.
     """
+    if not tables:
+        return []
+    counted = [_select_activity(table, first_id, cap, look_at) for table in tables]
     found: list[tuple[int, int, TableActivity]] = []
-    for table in tables:
-        newest = _newest(Changes(table), first_id, cap + 1).subquery("newest")
-        query = sa.select(sa.func.count(), sa.func.min(newest.c.audit_transaction_id)).select_from(newest)
-        count, oldest = connection.execute(query).one()
-        if count:
-            amount = Amount(min(count, cap), is_capped=count > cap)
-            found.append((amount.count, oldest, TableActivity(table.table.key, amount)))
-    return [activity for *_, activity in sorted(found, key=lambda one: one[:2], reverse=True)]
+    for key, count, oldest in connection.execute(sa.union_all(*counted)):
+        is_capped = count > cap or look_at is not None
+        if count or is_capped:
+            amount = Amount(min(count, cap), is_capped=is_capped)
+            found.append((amount.count, oldest or 0, TableActivity(key, amount)))
+    return [activity for *_, activity in sorted(found, key=lambda one: (*one[:2], one[2].table), reverse=True)]
+
+
+def _select_activity(table: RecordedTable, first_id: int | None, cap: int, look_at: int | None) -> Select[Any]:
+    if look_at is not None:
+        table = _only_newest(table, first_id, look_at)
+    newest = _newest(Changes(table), first_id, cap + 1).subquery("newest")
+    key, oldest = sa.literal(table.table.key, Text), sa.func.min(newest.c.audit_transaction_id)
+    columns: tuple[ColumnElement[Any], ...] = (key, sa.func.count(), oldest)
+    return sa.select(*columns).select_from(newest)
+
+
+def _only_newest(table: RecordedTable, first_id: int | None, number: int) -> RecordedTable:
+    """The table as if it had its newest changes only."""
+    return replace(table, part=lambda rows: _newest_rows(rows, first_id, number))
+
+
+def _newest_rows(rows: FromClause, first_id: int | None, number: int) -> Select[Any]:
+    place = (rows.c.audit_transaction_id, rows.c.audit_id)
+    query = sa.select(rows).order_by(*(column.desc() for column in place)).limit(number)
+    return query if first_id is None else query.where(place[0] >= sa.literal(first_id, BigInteger))
 
 
 def _newest(changes: Changes, first_id: int | None, limit: int) -> Select[Any]:
@@ -196,11 +241,21 @@ def read_transaction_actors(
 
 
 def read_change_actors(
-    connection: Connection, tables: Sequence[RecordedTable], first_id: int | None, limit: int, top: int
+    connection: Connection,
+    tables: Sequence[RecordedTable],
+    first_id: int | None,
+    limit: int,
+    top: int,
+    look_at: int | None = None,
 ) -> Actors:
-    """Who made most of the newest changes of ``tables``, ``limit`` of each, by transactions from ``first_id`` on."""
+    """Who made most of the newest changes of ``tables``, ``limit`` of each, by transactions from ``first_id`` on.
+
+    :param look_at: as of :func:`read_table_activity`.
+    """
     if not tables:
         return Actors((), 0, None)
+    if look_at is not None:
+        tables = [_only_newest(table, first_id, look_at) for table in tables]
     parts = [_newest_actors(table, first_id, limit).subquery().select() for table in tables]
     return _read_actors(connection, sa.union_all(*parts), top)
 

@@ -221,7 +221,7 @@ def _texts(
     heads = [_head(images.c[name], difference, lengths) for name, difference in differences.items()]
     return (
         _array(heads, Text()).label(f"{label}_texts"),
-        _array([_length(images.c[name]) for name in differences], BigInteger()).label(f"{label}_lengths"),
+        _array([value_length(images.c[name]) for name in differences], BigInteger()).label(f"{label}_lengths"),
     )
 
 
@@ -240,17 +240,19 @@ def _digest(value: ColumnElement[Any]) -> ColumnElement[Any]:
 
 def _head(value: ColumnElement[Any], difference: ColumnElement[bool], lengths: _Lengths) -> ColumnElement[Any]:
     if lengths.changed == lengths.unchanged:
-        return _cut(value, lengths.unchanged)
-    return sa.case((difference, _cut(value, lengths.changed)), else_=_cut(value, lengths.unchanged))
+        return value_head(value, lengths.unchanged)
+    return sa.case((difference, value_head(value, lengths.changed)), else_=value_head(value, lengths.unchanged))
 
 
-def _cut(value: ColumnElement[Any], length: int) -> ColumnElement[str]:
+def value_head(value: ColumnElement[Any], length: int) -> ColumnElement[str]:
+    """The first characters of a value as PostgreSQL writes it."""
     # Written as text, bytes double: half a gigabyte of them would be more than a text can hold.
     part = sa.func.substring(value, 1, length, type_=value.type) if is_binary(value) else value
     return sa.func.left(sa.cast(part, Text), length)
 
 
-def _length(value: ColumnElement[Any]) -> ColumnElement[int]:
+def value_length(value: ColumnElement[Any]) -> ColumnElement[int]:
+    """How many characters PostgreSQL writes of a value."""
     if is_binary(value):
         return 2 + 2 * sa.cast(sa.func.octet_length(value), BigInteger)  # as it is written: \\x00ff
     return sa.func.length(sa.cast(value, Text))

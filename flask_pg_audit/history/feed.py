@@ -5,20 +5,27 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, MetaData, Select
 
+from .budget import Budget
 from .change import Change
 from .changes import Changes, Source, connection_of
+from .extent import read_parts
 from .filter import ChangeFilter
-from .places import places
+from .paging import Slice
+from .places import places, places_in
 from .position import Position
 from .recorded import RecordedTable, read_recorded_tables, recorded_tables
+from .windows import MAX_ID, Found, Search, Window
 
 __all__ = ["Page", "Position", "feed", "places", "read_changes", "read_feed"]
 
 EVERYTHING = ChangeFilter()
+
+_MIN_ID = -(2**63)
 
 
 def feed(
@@ -109,6 +116,42 @@ def _has_more_behind(
 def read_places(connection: Connection, query: Select[Any]) -> list[tuple[str, Position]]:
     """Table key and position of each row."""
     return [(row.table_key, Position(row.audit_transaction_id, row.audit_id)) for row in connection.execute(query)]
+
+
+def search_places(
+    connection: Connection, tables: Iterable[RecordedTable], where: ChangeFilter, slice_: Slice, budget: Budget
+) -> Found[tuple[str, Position]]:
+    """The places of :func:`.places.places`, as far as there is time to look for them."""
+    chosen = where.chosen(tuple(tables))
+    if not chosen:
+        return Found([])
+
+    def read(window: Window, limit: int) -> list[tuple[str, Position]]:
+        before, after = _earlier(slice_.before, window.end), _later(slice_.after, window.first)
+        part = Slice(before, after, limit, slice_.is_upwards)
+        return read_places(connection, places_in(chosen, where, part, is_piece=window.is_piece))
+
+    first = None if slice_.after is None else slice_.after.transaction_id
+    end = None if slice_.before is None else _end(slice_.before)
+    search = Search(connection, budget, slice_.is_upwards, read, partial(read_parts, connection, chosen, where))
+    return search.find(Window(first, end), slice_.limit)
+
+
+def _end(before: Position) -> int:
+    """The first transaction of which nothing is before the place."""
+    is_inside = before.audit_id > _MIN_ID and before.transaction_id < MAX_ID
+    return before.transaction_id + 1 if is_inside else before.transaction_id
+
+
+def _earlier(place: Position | None, end: int | None) -> Position | None:
+    """What is before both."""
+    edge = None if end is None else Position(end, _MIN_ID)
+    return min((each for each in (place, edge) if each is not None), default=None)
+
+
+def _later(place: Position | None, first: int | None) -> Position | None:
+    edge = None if first is None else Position(first, _MIN_ID)
+    return max((each for each in (place, edge) if each is not None), default=None)
 
 
 def read_changes(source: Source, metadata: MetaData, query: Select[Any]) -> list[Change]:

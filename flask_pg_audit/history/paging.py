@@ -14,16 +14,20 @@ from .position import Position
 
 @dataclass(frozen=True)
 class Slice:
-    """At most ``limit`` changes before a place, the newest first; or after one, **the oldest first**."""
+    """At most ``limit`` changes before a place, the newest first; or after one, **the oldest first**.
+
+    :ivar upwards: whether the oldest come first, where there are both places.
+    """
 
     before: Position | None
     after: Position | None
     limit: int
+    upwards: bool | None = None
 
     @property
     def is_upwards(self) -> bool:
         """Whether the oldest come first."""
-        return self.after is not None
+        return self.after is not None if self.upwards is None else self.upwards
 
     def inside(self, transaction_id: ColumnElement[Any], audit_id: ColumnElement[Any]) -> Iterator[ColumnElement[bool]]:
         """Conditions on a change."""

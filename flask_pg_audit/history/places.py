@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -27,12 +27,21 @@ def places(
     limit: int = 50,
 ) -> Select[Any]:
     """As :func:`.feed.feed`, for tables that were read from the catalog."""
+    return places_in(tables, where, Slice(before, after, limit))
+
+
+def places_in(
+    tables: Iterable[RecordedTable], where: ChangeFilter, slice_: Slice, *, is_piece: bool = False
+) -> Select[Any]:
+    """As :func:`places`; of a piece that is to be read from one end to the other."""
     chosen = where.chosen(tuple(tables))
     if not chosen:
         return _nowhere()
     span = where.span(chosen[0].table.metadata)
-    search = _Search(tuple(map(Changes, chosen)), where, span, Slice(before, after, limit))
-    return search.all_places() if where.since is None else search.places_since()
+    if is_piece:
+        span = replace(span, since=None)
+    search = _Search(tuple(map(Changes, chosen)), where, span, slice_)
+    return search.all_places() if span.since is None else search.places_since()
 
 
 @dataclass(frozen=True)
@@ -99,7 +108,7 @@ class _Search:
         when there are not enough without them, or when the page begins among them.
         """
         young = self.all_places().cte("begun_since")
-        if self.slice.after is not None:
+        if self.slice.is_upwards and self.slice.after is not None:
             needed = self.span.began_earlier(sa.literal(self.slice.after.transaction_id, BigInteger))
         else:
             needed = sa.select(sa.func.count()).select_from(young).scalar_subquery() < self.slice.limit

@@ -23,6 +23,9 @@ from .entity import find_audited
 
 _PREFIX = "audit_"
 
+#: Some of the rows of an audit table.
+Part = Callable[[FromClause], Select[Any]]
+
 Scope = Callable[[Select[Any], Table], Select[Any]]
 
 
@@ -46,6 +49,7 @@ class RecordedTable:
 
     :ivar columns: the table's own in its order, then those that it lost.
     :ivar scope: narrows every query of the history to what somebody may see; gets a select of it, and the table.
+    :ivar part: narrows the audit table before the scope does, to so many rows say; no others are looked at.
     :ivar hidden: columns that may be selected by, as the scope and the pairing of images do, and never shown.
     """
 
@@ -53,6 +57,7 @@ class RecordedTable:
     columns: tuple[RecordedColumn, ...]
     scope: Scope | None = None
     hidden: tuple[RecordedColumn, ...] = ()
+    part: Part | None = None
 
     @property
     def table(self) -> Table:
@@ -91,9 +96,11 @@ class RecordedTable:
 
         Whatever is read of it is read through this, so that nothing escapes the scope.
         """
+        everything = self._everything()
         if self.scope is None:
-            return self._everything().alias(name)
-        return self.scope(sa.select(self._everything()), self.table).subquery(name)
+            return everything.alias(name) if self.part is None else self.part(everything).subquery(name)
+        source = everything if self.part is None else self.part(everything).subquery()
+        return self.scope(sa.select(source), self.table).subquery(name)
 
     def _everything(self) -> TableClause:
         audit_table = self.audited.audit_table

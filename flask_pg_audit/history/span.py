@@ -32,27 +32,33 @@ class Span:
     def not_later(self, transaction_id: ColumnElement[Any]) -> Iterator[ColumnElement[bool]]:
         """What all changes of the time meet."""
         if self.until is not None:
-            # Added by PostgreSQL: Python's last day has no next minute.
-            latest = sa.literal(self.until, DateTime(timezone=True)) + sa.literal(CLOCK_SKEW, Interval)
-            yield transaction_id < _first_begun(self.metadata, latest)
+            yield transaction_id < self.end
 
     def begun_in_it(self, transaction_id: ColumnElement[Any]) -> Iterator[ColumnElement[bool]]:
         """What the changes of the time meet, but for those of transactions that :meth:`began_earlier`."""
         yield from self.not_later(transaction_id)
         if self.since is not None:
-            yield transaction_id >= self._first
+            yield transaction_id >= self.first
 
     def began_earlier(self, transaction_id: ColumnElement[Any]) -> ColumnElement[bool]:
         """The opposite."""
         if self.since is None:
             return sa.false()
         # The sum keeps PostgreSQL from reading half of an index for a condition that leaves out little.
-        earlier: ColumnElement[bool] = transaction_id + 0 < self._first
+        earlier: ColumnElement[bool] = transaction_id + 0 < self.first
         return earlier
 
     @property
-    def _first(self) -> ColumnElement[Any]:
+    def first(self) -> ColumnElement[Any]:
+        """The first transaction that began in it; for a span with ``since``."""
         return _first_begun(self.metadata, sa.literal(self.since, DateTime(timezone=True)))
+
+    @property
+    def end(self) -> ColumnElement[Any]:
+        """The first transaction of which it is sure that it began later; for a span with ``until``."""
+        # Added by PostgreSQL: Python's last day has no next minute.
+        latest = sa.literal(self.until, DateTime(timezone=True)) + sa.literal(CLOCK_SKEW, Interval)
+        return _first_begun(self.metadata, latest)
 
 
 def _first_begun(metadata: MetaData, after: ColumnElement[Any]) -> ColumnElement[Any]:

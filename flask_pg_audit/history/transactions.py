@@ -6,22 +6,30 @@ import datetime
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import BigInteger, Connection, MetaData, Row, Select, Text
+from sqlalchemy import Connection, MetaData, Row, Select, Subquery, Text
 
 from ..declare.columns import OPERATION_LABELS
 from ..declare.registry import transaction_table
+from .budget import FOREVER, Budget
 from .changes import Changes, Source, connection_of
 from .context import MAX_CONTEXT_LENGTH, parse_context
+from .extent import Reached, read_parts, read_reached
 from .feed import EVERYTHING
 from .filter import ChangeFilter
+from .previews import each_of
 from .recorded import RecordedTable, read_recorded_tables
-from .transaction_ids import transaction_ids
+from .transaction_ids import parameters, transaction_ids
+from .windows import MAX_ID, Found, Search, Window
 
 #: Changes of one transaction in one table are counted up to this many.
 MAX_COUNT = 10_000
+
+#: Of the time that a page may take, for looking for its transactions; the rest is for counting their changes.
+_SEARCHING = 0.8
 
 
 @dataclass(frozen=True)
@@ -50,6 +58,7 @@ class Transaction:
     :ivar at: when its first change was made, in UTC; ``None`` where the row is gone.
     :ivar continues: the row before, of the same database transaction, before who or why changed.
     :ivar counts: its changes that match, by table and operation, in the order of the tables.
+    :ivar is_counted: there was the time to count them; ``counts`` is empty otherwise.
 
     .. versionadded:: 0.1
     """
@@ -64,6 +73,7 @@ class Transaction:
     context: Mapping[str, Any]
     continues: int | None
     counts: tuple[Count, ...]
+    is_counted: bool = True
 
     @property
     def count(self) -> int:
@@ -87,6 +97,8 @@ class TransactionPage:
 
     :ivar newer: give it as ``after`` for the page of newer ones; ``None`` when there are none.
     :ivar older: give it as ``before`` for the page of older ones; ``None`` when there are none.
+    :ivar reached: how far was looked for them, when there was no time to look further; ``newer`` or ``older`` then
+        leads to what was not looked at.
 
     .. versionadded:: 0.1
     """
@@ -94,6 +106,7 @@ class TransactionPage:
     transactions: tuple[Transaction, ...]
     newer: int | None
     older: int | None
+    reached: Reached | None = None
 
 
 def read_transactions(
@@ -127,50 +140,104 @@ def read_page(
     before: int | None,
     after: int | None,
     limit: int,
+    seconds: float | None = None,
 ) -> TransactionPage:
-    """As :func:`read_transactions`, for tables that were read from the catalog."""
-    chosen = where.chosen(tables)
-    found = _read_ids(connection, chosen, where, before, after, limit + 1)
-    ahead, found = len(found) > limit, found[:limit]
-    if after is not None:
-        found.reverse()
-    behind = bool(found) and _has_more_behind(connection, chosen, where, found, before, after)
-    newer, older = (ahead, behind) if after is not None else (behind, ahead)
+    """As :func:`read_transactions`, for tables that were read from the catalog.
+
+    :param seconds: what all of it may take, the loading of the transactions excepted.
+    """
+    chosen, upwards = where.chosen(tables), after is not None
+    if not chosen:
+        return TransactionPage((), newer=None, older=None)
+    window = Window(None if after is None else min(after + 1, MAX_ID), before)
+    search = _search(connection, chosen, where, upwards, Budget(_share(seconds, _SEARCHING)))
+    found = search.find(window, limit + 1)
+    shown, ahead = found.items[:limit], len(found.items) > limit
+    if upwards:
+        shown.reverse()
+    # Where to go on: at the last one that is shown, or where the search stopped.
+    on = (shown[0] if upwards else shown[-1]) if ahead else None
+    if found.edge is not None:
+        on = found.edge - 1 if upwards else found.edge
+    counting = _share(seconds, 1 - _SEARCHING)
+    back = _way_back(connection, chosen, where, shown, window, upwards, Budget(counting).part(0.3))
     return TransactionPage(
-        load_transactions(connection, chosen, where, found),
-        newer=found[0] if found and newer else None,
-        older=found[-1] if found and older else None,
+        # A budget of its own: whatever was done before, there is some time to count.
+        load_transactions(connection, chosen, where, shown, Budget(_share(counting, 0.7))),
+        newer=on if upwards else back,
+        older=back if upwards else on,
+        reached=read_reached(connection, chosen[0].table.metadata, found),
     )
 
 
-def _has_more_behind(
+def find_newest(
     connection: Connection,
     tables: Sequence[RecordedTable],
     where: ChangeFilter,
-    found: Sequence[int],
-    before: int | None,
-    after: int | None,
-) -> bool:
-    if before is None and after is None:
-        return False
-    if after is None:
-        return bool(_read_ids(connection, tables, where, None, found[0], 1))
-    return bool(_read_ids(connection, tables, where, found[-1], None, 1))
-
-
-def _read_ids(
-    connection: Connection,
-    tables: Sequence[RecordedTable],
-    where: ChangeFilter,
-    before: int | None,
-    after: int | None,
+    window: Window,
     limit: int,
-) -> list[int]:
-    return list(connection.execute(transaction_ids(tables, where, before, after, limit)).scalars())
+    budget: Budget,
+) -> Found[int]:
+    """The ids of the newest ``limit`` transactions in ``window``, or of as many as there is time for."""
+    chosen = where.chosen(tables)
+    return _search(connection, chosen, where, False, budget).find(window, limit) if chosen else Found([])
+
+
+def _share(seconds: float | None, share: float) -> float | None:
+    return None if seconds is None else seconds * share
+
+
+def _search(
+    connection: Connection, tables: Sequence[RecordedTable], where: ChangeFilter, upwards: bool, budget: Budget
+) -> Search[int]:
+    built: dict[object, Select[Any]] = {}
+
+    def read(window: Window, limit: int) -> list[int]:
+        # With ten tables it takes longer to build than many a window to read.
+        if budget.is_bounded and where.since is None:
+            window = window.closed  # one for all
+        kind = (window.is_piece and where.since is not None, window.first is None, window.end is None)
+        if kind not in built:
+            built[kind] = transaction_ids(tables, where, window, upwards, limit)
+        return list(connection.execute(built[kind], parameters(window, limit)).scalars())
+
+    return Search(connection, budget, upwards, read, partial(read_parts, connection, tables, where))
+
+
+def _way_back(
+    connection: Connection,
+    tables: Sequence[RecordedTable],
+    where: ChangeFilter,
+    shown: Sequence[int],
+    window: Window,
+    upwards: bool,
+    budget: Budget,
+) -> int | None:
+    """Where the page begins that the reader comes from; ``None`` when nothing is there.
+
+    The place may be made up, or what was there pruned. When there is no time to see, something may be there.
+    """
+    if window.first is None and window.end is None:
+        return None
+    if upwards:
+        edge = shown[-1] if shown else window.first
+        behind = Window(None, edge)
+    else:
+        edge = shown[0] if shown else max((window.end or 0) - 1, -MAX_ID - 1)
+        behind = Window(min(edge + 1, MAX_ID), None)
+    there = budget.attempt(
+        connection,
+        lambda: connection.execute(transaction_ids(tables, where, behind, not upwards, 1)).scalars().all(),
+    )
+    return None if there is not None and not there else edge
 
 
 def load_transactions(
-    connection: Connection, tables: Iterable[RecordedTable], where: ChangeFilter, ids: Sequence[int]
+    connection: Connection,
+    tables: Iterable[RecordedTable],
+    where: ChangeFilter,
+    ids: Sequence[int],
+    budget: Budget = FOREVER,
 ) -> tuple[Transaction, ...]:
     """The transactions with these ids, in their order, and their matching changes counted."""
     chosen = list(tables)
@@ -178,8 +245,8 @@ def load_transactions(
         return ()
     transaction = transaction_table(chosen[0].table.metadata).alias("transaction")
     rows = {row.id: row for row in connection.execute(_select_transactions(transaction, ids))}
-    counts = _read_counts(connection, chosen, where, ids)
-    return tuple(_build(id_, rows.get(id_), counts[id_]) for id_ in ids)
+    counts = _count(connection, chosen, where, ids, budget)
+    return tuple(_build(id_, rows.get(id_), counts.get(id_)) for id_ in ids)
 
 
 def _select_transactions(transaction: Any, ids: Sequence[int]) -> Select[Any]:
@@ -197,30 +264,56 @@ def _select_transactions(transaction: Any, ids: Sequence[int]) -> Select[Any]:
     ).where(columns.id.in_(list(ids)))
 
 
-def _read_counts(
-    connection: Connection, tables: Iterable[RecordedTable], where: ChangeFilter, ids: Sequence[int]
+def _count(
+    connection: Connection, tables: Sequence[RecordedTable], where: ChangeFilter, ids: Sequence[int], budget: Budget
 ) -> Mapping[int, tuple[Count, ...]]:
-    wanted = sa.values(sa.column("id", BigInteger), name="wanted").data([(id_,) for id_ in ids])
+    """The counts of those for which there is time."""
+    counts = budget.part(0.6).attempt(connection, lambda: _read_counts(connection, tables, where, ids))
+    if counts is not None:
+        return counts
+    found: dict[int, tuple[Count, ...]] = {}
+    for id_ in ids:
+        one = budget.attempt(connection, partial(_read_counts, connection, tables, where, [id_]))
+        if one is None:
+            break
+        found.update(one)
+    return found
+
+
+def _read_counts(
+    connection: Connection, tables: Sequence[RecordedTable], where: ChangeFilter, ids: Sequence[int]
+) -> Mapping[int, tuple[Count, ...]]:
+    wanted = each_of(ids)
+    parts = [_select_counts(table, where, wanted) for table in tables]
+    rows = connection.execute(sa.union_all(*parts)).all()
+    places = {table.table.key: place for place, table in enumerate(tables)}
     found: dict[int, list[Count]] = defaultdict(list)
-    for table in tables:
-        changes = Changes(table)
-        matching = where.apply(
-            sa.select(changes.new.c.audit_operation.label("operation")).select_from(changes.new), changes
-        )
-        matching = matching.where(changes.new.c.audit_transaction_id == wanted.c.id).limit(MAX_COUNT + 1)
-        few = matching.correlate(wanted).lateral("few")
-        count = sa.func.count().label("number")
-        grouped = sa.select(wanted.c.id, few.c.operation, count).join_from(wanted, few, sa.true())
-        for row in connection.execute(grouped.group_by(wanted.c.id, few.c.operation).order_by(few.c.operation)):
-            number: int = row.number
-            count_ = Count(table.table.key, row.operation, min(number, MAX_COUNT), number > MAX_COUNT)
-            found[row.id].append(count_)
+    for row in sorted(rows, key=lambda row: (places[row.table_key], row.operation)):
+        number: int = row.number
+        found[row.id].append(Count(row.table_key, row.operation, min(number, MAX_COUNT), number > MAX_COUNT))
     return {id_: tuple(found[id_]) for id_ in ids}
 
 
-def _build(id_: int, row: Row[Any] | None, counts: tuple[Count, ...]) -> Transaction:
+def _select_counts(table: RecordedTable, where: ChangeFilter, wanted: Subquery) -> Select[Any]:
+    changes = Changes(table)
+    operations = sa.select(changes.new.c.audit_operation.label("operation")).select_from(changes.new)
+    # Of transactions that are known to be wanted.
+    matching = where.within_transaction(operations, changes)
+    few = matching.where(changes.new.c.audit_transaction_id == wanted.c.id).limit(MAX_COUNT + 1)
+    few_of_each = few.correlate(wanted).lateral("few")
+    counted = sa.select(
+        sa.literal(table.table.key, Text).label("table_key"),
+        wanted.c.id,
+        few_of_each.c.operation,
+        sa.func.count().label("number"),
+    )
+    return counted.join_from(wanted, few_of_each, sa.true()).group_by(wanted.c.id, few_of_each.c.operation)
+
+
+def _build(id_: int, row: Row[Any] | None, counts: tuple[Count, ...] | None) -> Transaction:
+    is_counted, counts = counts is not None, counts or ()
     if row is None:
-        return Transaction(id_, None, None, None, None, None, None, {}, None, counts)
+        return Transaction(id_, None, None, None, None, None, None, {}, None, counts, is_counted)
     return Transaction(
         id=id_,
         at=row.issued_at.astimezone(datetime.timezone.utc),
@@ -232,4 +325,5 @@ def _build(id_: int, row: Row[Any] | None, counts: tuple[Count, ...]) -> Transac
         context=parse_context(row.context),
         continues=row.continues,
         counts=counts,
+        is_counted=is_counted,
     )

@@ -22,6 +22,9 @@ from .target import Plan, Reverted, Target
 from .versions import version_of
 from .writing import Batch, make_batches, write_batches
 
+#: Gets what is about to be written when its rows are locked; what it raises takes everything back.
+Look = Callable[[Connection, Sequence[Batch]], None]
+
 #: Rows whose conflicts are told.
 MAX_ROWS = 100
 
@@ -40,12 +43,14 @@ class Options:
     :ivar columns: bring back these only.
     :ivar force: write over what differs.
     :ivar values: what inserted rows get besides what is in the history.
+    :ivar look: looks at what is about to be written.
     """
 
     columns: Iterable[str] | None = None
     force: bool = False
     values: Mapping[str, Any] = field(default_factory=dict)
     dry_run: bool = False
+    look: Look | None = None
 
 
 def apply_plan(connection: Connection, build: Callable[[], Plan], options: Options) -> Reverted:
@@ -58,6 +63,8 @@ def apply_plan(connection: Connection, build: Callable[[], Plan], options: Optio
         tables = read_live_tables(connection, [recorded for recorded, _ in plan.targets])
         with _readable_errors():
             batches = make_batches(_decide(connection, tables, [targets for _, targets in plan.targets], options))
+            if options.look is not None:
+                options.look(connection, batches)
             _write(connection, tables, batches, plan, options)
     writes = tuple(write.row(batch.table) for batch in batches for write in batch.writes)
     return Reverted(writes, plan.link.as_json(), options.dry_run)

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Boolean, ColumnElement, Connection, FromClause, Integer, Row, Select
+from sqlalchemy import BigInteger, Boolean, ColumnElement, Connection, FromClause, Integer, Row, Select, Text
 from sqlalchemy.dialects.postgresql import ARRAY, array
 
 from ..history.changes import reading_type
 from ..history.equality import differ
+from ..history.excerpts import value_head, value_length
 from ..history.position import Position
+from ..history.value import Value, kind_of_type
 from .live import LiveTable, is_at, place_table
 from .target import Target
 from .versions import VersionColumn
@@ -183,3 +185,26 @@ def read_differences(
 
 def _values(row: Row[Any], label: str, table: LiveTable) -> Mapping[str, Any]:
     return {name: row._mapping[f"{label}_{n}"] for n, name in enumerate(table.written)}
+
+
+def read_heads(
+    connection: Connection, table: LiveTable, targets: Sequence[Target], length: int
+) -> list[tuple[Mapping[str, Value], Mapping[str, Value]]]:
+    """Of each row what is there, and what is wanted, as PostgreSQL writes it; so many characters of each value."""
+    sources = _Sources.of(table, targets)
+    live = {name: sources.live.c[name] for name in table.written}
+    sides = (live, sources.values(sources.wanted))
+    query = sa.select(*(array_ for values in sides for array_ in _heads(values, length)))
+    rows = connection.execute(query.select_from(sources.joined).order_by(sources.places.c.n))
+    return [(_shown(table, *row[:2]), _shown(table, *row[2:])) for row in rows]
+
+
+def _heads(values: Mapping[str, ColumnElement[Any]], length: int) -> Iterator[ColumnElement[Any]]:
+    """As arrays: a table may have more columns than a query may return."""
+    yield array([value_head(value, length) for value in values.values()], type_=Text())
+    yield array([value_length(value) for value in values.values()], type_=BigInteger())
+
+
+def _shown(table: LiveTable, heads: Sequence[str | None], lengths: Sequence[int | None]) -> Mapping[str, Value]:
+    columns = zip(table.written, heads, lengths, strict=True)
+    return {name: Value(head, long, kind=kind_of_type(table.type_of(name))) for name, head, long in columns}

@@ -77,7 +77,7 @@ def restore(
 
     def write(connection: Connection) -> Reverted:
         def plan() -> Plan:
-            return _plan_restore(connection, _recorded(connection, table), wanted_key, to)
+            return plan_restore(connection, table, wanted_key, to)
 
         return apply_plan(connection, plan, options)
 
@@ -89,13 +89,16 @@ def _record(entity: object, key: object) -> tuple[Table, dict[str, Any]]:
     return audited.table, key_of(audited, entity if key is None else key)
 
 
-def _recorded(connection: Connection, table: Table) -> RecordedTable:
+def recorded_as_installed(connection: Connection, table: Table) -> RecordedTable:
+    """An audited table, with what the catalog knows of its history."""
     return next(each for each in read_recorded_tables(connection, table.metadata) if each.table is table)
 
 
-def _plan_restore(
-    connection: Connection, recorded: RecordedTable, key: Mapping[str, Any], to: Position | datetime.datetime
+def plan_restore(
+    connection: Connection, table: Table, key: Mapping[str, Any], to: Position | datetime.datetime
 ) -> Plan:
+    """What :func:`restore` does."""
+    recorded = recorded_as_installed(connection, table)
     events = _read_events(connection, recorded, key)
     images = [event for event in events if event.operation != "T"]
     if not images:
@@ -184,12 +187,13 @@ def undelete(
     options = Options(None, force, values or {}, dry_run)
 
     def write(connection: Connection) -> Reverted:
-        return apply_plan(connection, lambda: _plan_undelete(connection, table, wanted_key, cascade), options)
+        return apply_plan(connection, lambda: plan_undelete(connection, table, wanted_key, cascade), options)
 
     return write_with(connectable, table, write)
 
 
-def _plan_undelete(connection: Connection, table: Table, key: Mapping[str, Any], cascade: bool) -> Plan:
+def plan_undelete(connection: Connection, table: Table, key: Mapping[str, Any], cascade: bool) -> Plan:
+    """What :func:`undelete` does."""
     tables = read_recorded_tables(connection, table.metadata)
     recorded = next(each for each in tables if each.table is table)
     removal = _newest_removal(_read_events(connection, recorded, key))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -12,15 +13,18 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import BadRequest, NotFound
 
 from ..errors import AuditConfigError
+from ..history.budget import Budget
 from ..history.export import ExportRow, rows_at
 from ..history.export_formats import render_object
-from ..history.feed import places, read_places
+from ..history.extent import Reached, read_reached
+from ..history.feed import read_places, search_places
 from ..history.filter import ChangeFilter
 from ..history.key import parse_key
+from ..history.paging import Slice
 from ..history.position import Position
 from ..history.timeline import order_places, record_places
 from ..history.transactions import Transaction, read_page
-from .arguments import read_id, read_position, refuse_both
+from .arguments import MIN_ID, read_id, read_position, refuse_both
 from .openapi import build_openapi
 from .searching import read_query
 from .viewer import Reading, get_viewer
@@ -49,13 +53,15 @@ def list_transactions() -> ResponseReturnValue:
     before, after = read_id("before"), read_id("after")
     refuse_both(before, after)
     with viewer.read() as reading:
-        page = read_page(reading.connection, reading.tables, _where(reading), before, after, limit)
+        seconds = viewer.state.config.search_seconds
+        page = read_page(reading.connection, reading.tables, _where(reading), before, after, limit, seconds)
     log_view(viewer, "search", len(page.transactions))
     return jsonify(
         {
             "transactions": [_transaction(transaction) for transaction in page.transactions],
             "newer": None if page.newer is None else str(page.newer),
             "older": None if page.older is None else str(page.older),
+            **_reached(page.reached),
         }
     )
 
@@ -66,10 +72,18 @@ def list_changes() -> ResponseReturnValue:
     before, after = read_position("before"), read_position("after")
     refuse_both(before, after)
     with viewer.read() as reading:
-        query = places(reading.tables, _where(reading), before=before, after=after, limit=limit + 1)
-        rows, more = _rows(reading, read_places(reading.connection, query), limit, after is not None)
+        slice_ = Slice(before, after, limit + 1)
+        budget = Budget(viewer.state.config.search_seconds)
+        found = search_places(reading.connection, reading.tables, _where(reading), slice_, budget)
+        rows, more = _rows(reading, found.items, limit, after is not None)
+        reached = read_reached(reading.connection, viewer.metadata, found)
     log_view(viewer, "search", len(rows))
-    return _changes(rows, _ends(rows, more, before, after))
+    newer, older = _ends(rows, more, before, after)
+    if reached is not None:
+        # Before everything that the transaction there did.
+        edge = str(Position(reached.edge, MIN_ID))
+        newer, older = (edge, older) if after is not None else (newer, edge)
+    return _changes(rows, newer, older, reached)
 
 
 def show_record() -> ResponseReturnValue:
@@ -88,7 +102,7 @@ def show_record() -> ResponseReturnValue:
         query = order_places(record_places(table, key), before, after, limit + 1)
         rows, more = _rows(reading, read_places(reading.connection, query), limit, after is not None)
     log_view(viewer, "view", len(rows))
-    return _changes(rows, _ends(rows, more, before, after))
+    return _changes(rows, *_ends(rows, more, before, after))
 
 
 def show_openapi() -> ResponseReturnValue:
@@ -128,11 +142,22 @@ def _ends(
     return newer, rows[-1].position if rows and has_older else None
 
 
-def _changes(rows: Sequence[ExportRow], ends: tuple[str | None, str | None]) -> Response:
+def _changes(
+    rows: Sequence[ExportRow], newer: str | None, older: str | None, reached: Reached | None = None
+) -> Response:
     """Written by hand: the values are JSON already, as PostgreSQL writes it."""
-    changes, (newer, older) = ", ".join(map(render_object, rows)), map(json.dumps, ends)
-    body = f'{{"changes": [{changes}], "newer": {newer}, "older": {older}}}\n'
-    return Response(body, content_type="application/json")
+    changes, rest = ", ".join(map(render_object, rows)), {"newer": newer, "older": older, **_reached(reached)}
+    return Response(f'{{"changes": [{changes}], {json.dumps(rest)[1:]}\n', content_type="application/json")
+
+
+def _reached(reached: Reached | None) -> dict[str, Any]:
+    """Whether there was time to look everywhere, and how far that was if there was not."""
+    at = None if reached is None else reached.at
+    return {"is_partial": reached is not None, "searched_to": _instant(at)}
+
+
+def _instant(at: datetime.datetime | None) -> str | None:
+    return at.isoformat().replace("+00:00", "Z") if at is not None else None
 
 
 def _transaction(transaction: Transaction) -> dict[str, Any]:
@@ -142,7 +167,7 @@ def _transaction(transaction: Transaction) -> dict[str, Any]:
     return {
         **values,
         "id": str(transaction.id),
-        "at": transaction.at.isoformat().replace("+00:00", "Z") if transaction.at is not None else None,
+        "at": _instant(transaction.at),
         "continues": None if continues is None else str(continues),
         "counts": [
             {"table": c.table, "operation": c.operation_label, "count": c.count, "is_capped": c.is_capped}

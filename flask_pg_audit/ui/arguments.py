@@ -90,6 +90,12 @@ def read_id(name: str) -> int | None:
     return int(text)
 
 
+def prefers_json() -> bool:
+    """Whether a program asks, not a person."""
+    is_api = "/api/" in request.path
+    return is_api or request.accept_mimetypes.best_match(["text/html", "application/json"]) == "application/json"
+
+
 def refuse_both(before: object, after: object) -> None:
     """A page is before a place or after one.
 

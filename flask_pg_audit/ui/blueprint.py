@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from flask import Blueprint, Response, current_app, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import ProgrammingError, TimeoutError
 from werkzeug.exceptions import BadRequest, Forbidden, NotFound
 
-from ..errors import AuditConfigError, AuditError, sqlstate
+from ..errors import AuditConfigError, AuditError, AuditInstallError, sqlstate
 from . import api, pages
 from .access import NO_ACCESS, Access, decide
+from .arguments import prefers_json
 from .catalog import speak_english
+from .csrf import is_from_elsewhere
 from .export import download
 from .language import gettext, message
-from .rendering import render_page
+from .problem import answer_problem, answer_refusal
+from .reverting import carry_out, show_preview
 from .state import get_ui_state
 from .viewer import open_viewer
 
@@ -56,13 +58,15 @@ SECURITY_HEADERS = {
         "connect-src 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    # With "no-referrer" browsers say "Origin: null" of our own forms, and Flask-WTF looks for a Referer.
+    "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
 
 #: Every page: its endpoint, its place below the prefix, and what answers.
 _PAGES: tuple[tuple[str, str, Callable[[], ResponseReturnValue]], ...] = (
     ("index", "/", pages.show_feed),
+    ("news", "/news", pages.show_news),
     ("transaction", "/transaction", pages.show_transaction),
     ("change", "/change", pages.show_change),
     ("record", "/record", pages.show_record),
@@ -75,7 +79,11 @@ _PAGES: tuple[tuple[str, str, Callable[[], ResponseReturnValue]], ...] = (
     ("api_changes", "/api/changes", api.list_changes),
     ("api_record", "/api/record", api.show_record),
     ("openapi", "/api/openapi.json", api.show_openapi),
+    ("revert", "/revert", show_preview),
 )
+
+#: What changes something: only by POST, never from another site.
+_ACTIONS: tuple[tuple[str, str, Callable[[], ResponseReturnValue]], ...] = (("do_revert", "/revert", carry_out),)
 
 
 def create_blueprint() -> Blueprint:
@@ -87,22 +95,27 @@ def create_blueprint() -> Blueprint:
     blueprint.after_request(_add_security_headers)
     for endpoint, rule, view in _PAGES:
         blueprint.add_url_rule(rule, endpoint=endpoint, view_func=view)
+    for endpoint, rule, view in _ACTIONS:
+        blueprint.add_url_rule(rule, endpoint=endpoint, view_func=view, methods=["POST"])
     blueprint.register_error_handler(BadRequest, _bad_request)
     blueprint.register_error_handler(NotFound, _not_found)
     blueprint.register_error_handler(Forbidden, _forbidden)
     blueprint.register_error_handler(AuditError, _unavailable)
     blueprint.register_error_handler(ProgrammingError, _unreadable)
-    blueprint.register_error_handler(TimeoutError, lambda error: _message(503, *map(gettext, _BUSY)))
+    blueprint.register_error_handler(TimeoutError, lambda error: answer_problem(503, *map(gettext, _BUSY)))
     return blueprint
 
 
 def _check_access() -> ResponseReturnValue | None:
     """Before every route of the blueprint, static files included."""
-    if _is_for_programs():
+    if prefers_json():
         speak_english()
     access = _granted()
     if not access.read:
-        return _message(403, gettext("No access"), gettext("You may not read the audit log."))
+        return answer_refusal(gettext("You may not read the audit log."))
+    if request.method not in ("GET", "HEAD", "OPTIONS") and is_from_elsewhere():
+        text = gettext("This form was sent from another site, so nothing was done.")
+        return answer_refusal(text, gettext("Not from here"))
     open_viewer(access)
     return None
 
@@ -137,39 +150,28 @@ def _unreadable(error: ProgrammingError) -> ResponseReturnValue:
     reason = _UNREADABLE.get(sqlstate(error) or "")
     if reason is None:
         raise error
-    return _message(503, *map(gettext, reason))
+    return answer_problem(503, *map(gettext, reason))
 
 
 def _unavailable(error: AuditError) -> ResponseReturnValue:
     """Who reads the log could not be recorded, say. A mistake in the application is its developer's to see."""
     if isinstance(error, AuditConfigError):
         raise error
-    return _message(503, gettext("Not available"), str(error))
+    if isinstance(error, AuditInstallError):  # its text names a table, which may be hidden from who asks
+        return answer_problem(503, *map(gettext, _NOT_INSTALLED))
+    return answer_problem(503, gettext("Not available"), str(error))
 
 
 def _bad_request(error: BadRequest) -> ResponseReturnValue:
-    return _message(400, gettext("Bad request"), error.description or "")
+    return answer_problem(400, gettext("Bad request"), error.description or "")
 
 
 def _forbidden(error: Forbidden) -> ResponseReturnValue:
-    return _message(403, gettext("No access"), error.description or "")
+    return answer_problem(403, gettext("No access"), error.description or "")
 
 
 def _not_found(error: NotFound) -> ResponseReturnValue:
-    return _message(404, gettext("Not found"), error.description or "")
-
-
-def _message(status: int, title: str, text: str) -> ResponseReturnValue:
-    """One sentence, as a page for people and as JSON for clients."""
-    if _is_for_programs():
-        body: Any = {"error": text}
-        return body, status
-    return render_page("message.html", title=title, text=text), status
-
-
-def _is_for_programs() -> bool:
-    is_api = "/api/" in request.path
-    return is_api or request.accept_mimetypes.best_match(["text/html", "application/json"]) == "application/json"
+    return answer_problem(404, gettext("Not found"), error.description or "")
 
 
 def _add_security_headers(response: Response) -> Response:

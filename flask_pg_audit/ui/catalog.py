@@ -55,10 +55,9 @@ def get_language() -> Language:
     if locale is None:
         return ENGLISH
     languages = get_ui_state().languages
-    name = str(locale)
-    if name not in languages:
-        languages[name] = _read_language(locale)
-    return languages[name]
+    if locale not in languages:
+        languages[locale] = _read_language(locale)
+    return languages[locale]
 
 
 def _host_locale() -> Locale | None:
@@ -77,7 +76,7 @@ def _host_locale() -> Locale | None:
 
 
 def _host_directories() -> list[str]:
-    """Where the application has its catalogs; none when it did not set up Flask-Babel 3 or later."""
+    """Where the application has its catalogs; none when it did not set up Flask-Babel."""
     host: Any = current_app.extensions.get("babel")
     return [str(directory) for directory in getattr(host, "translation_directories", ())]
 

@@ -59,12 +59,12 @@ class Chart:
     @property
     def is_empty(self) -> bool:
         """Whether nothing happened."""
-        return self.highest.count == 0
+        return all(bar.url is None for bar in self.bars)
 
     @property
     def busy(self) -> tuple[Bar, ...]:
         """The parts in which something happened, the newest first."""
-        return tuple(bar for bar in self.bars[::-1] if bar.amount.count)
+        return tuple(bar for bar in self.bars[::-1] if bar.url is not None)
 
 
 def draw_chart(span: Span, amounts: Sequence[Amount], unit: str, terms: str = "") -> Chart:
@@ -72,7 +72,7 @@ def draw_chart(span: Span, amounts: Sequence[Amount], unit: str, terms: str = ""
 
     :param terms: more of the query for those links.
     """
-    highest = max(amounts, key=lambda amount: amount.count)
+    highest = max(amounts, key=lambda amount: (amount.count, amount.is_capped))
     step = WIDTH / len(amounts)
     parts = zip(span.edges, span.edges[1:], amounts, strict=False)
     bars = tuple(_bar(i * step, step, highest.count, *part, terms) for i, part in enumerate(parts))
@@ -89,9 +89,9 @@ def _bar(
     terms: str,
 ) -> Bar:
     # However little it is, it can be seen.
-    height = max(round(HEIGHT * amount.count / highest, 2), 2) if amount.count else 0
+    height = max(round(HEIGHT * amount.count / max(highest, 1), 2), 2) if amount.count or amount.is_capped else 0
     query = " ".join(filter(None, (terms, between(start, end))))
-    url = link("index", q=query) if amount.count else None
+    url = link("index", q=query) if amount.count or amount.is_capped else None
     gap = step * _GAP
     x, width = round(left + gap / 2, 2), round(step - gap, 2)
     return Bar(_label(start, end), amount, url, round(left, 2), round(step, 2), x, HEIGHT - height, width, height)

@@ -24,7 +24,7 @@ def ngettext(singular: str, plural: str, number: int, /, **values: object) -> st
     :param values: ``num`` is ``number`` as the language writes it, unless it is given.
     """
     english, translated = _translated_plural(singular, plural, number)
-    return _filled(english, translated, {"num": format_number(number), **values})
+    return _filled(english, translated, _with_number(number, values))
 
 
 def message(text: str) -> str:
@@ -40,7 +40,7 @@ def template_gettext(text: str, /, **values: object) -> Markup:
 def template_ngettext(singular: str, plural: str, number: int, /, **values: object) -> Markup:
     """:func:`ngettext` for templates: text and values are escaped, except for values that are markup already."""
     english, translated = _translated_plural(singular, plural, number)
-    filled = _filled(escape(english), escape(translated), {"num": format_number(number), **values})
+    filled = _filled(escape(english), escape(translated), _with_number(number, values))
     return Markup(filled)  # noqa: S704 (escaped, both)
 
 
@@ -52,6 +52,10 @@ def _translated(text: str) -> str:
 def _translated_plural(singular: str, plural: str, number: int) -> tuple[str, str]:
     """In English and in the request's language."""
     return singular if number == 1 else plural, get_language().catalog.ngettext(singular, plural, number)
+
+
+def _with_number(number: int, values: Mapping[str, object]) -> Mapping[str, object]:
+    return values if "num" in values else {"num": format_number(number), **values}
 
 
 def _filled(english: str, translated: str, values: Mapping[str, object]) -> str:

@@ -42,19 +42,33 @@ def here(**arguments: str) -> str:
     return url_for(request.endpoint or "audit.index", **texts)  # type: ignore[arg-type]
 
 
+def revert_link(table_key: str, key: Sequence[Field], **place: Position) -> str | None:
+    """The URL of the preview of bringing a record back ``to`` what it was after a change, or ``before`` it.
+
+    ``None`` for those who may not, and where :func:`record_link` is.
+    """
+    if not get_viewer().may_revert or (text := _key_text(table_key, key)) is None:
+        return None
+    return link("revert", table=table_key, key=text, **place)
+
+
 def record_link(table_key: str, key: Sequence[Field]) -> str | None:
     """The URL of a record's page; ``None`` when its key is not known whole.
 
     :param key: of an :class:`~flask_pg_audit.history.excerpts.Excerpt`.
     """
+    text = _key_text(table_key, key)
+    return None if text is None else link("record", table=table_key, key=text)
+
+
+def _key_text(table_key: str, key: Sequence[Field]) -> str | None:
     table = get_viewer().metadata.tables.get(table_key)
     if table is None or len(key) != len(table.primary_key) or not key:
         return None
     values = [field.value for field in key]
     if any(value is None or value.text is None or value.is_cut for value in values):
         return None
-    text = format_key([value.text for value in values if value is not None])
-    return link("record", table=table_key, key=text)
+    return format_key([value.text for value in values if value is not None])
 
 
 def table_link(table_key: str) -> str:

@@ -49,7 +49,12 @@ _TRANSACTION = {
     "client_addr": _TEXT_OR_NULL,
     "context": {"type": "object"},
     "continues": _TEXT_OR_NULL,
-    "counts": {"type": "array", "items": {"$ref": "#/components/schemas/Count"}},
+    "counts": {
+        "type": "array",
+        "items": {"$ref": "#/components/schemas/Count"},
+        "description": "Its matching changes by table and operation; empty when is_counted is false.",
+    },
+    "is_counted": {"type": "boolean", "description": "There was the time to count them."},
 }
 
 _TABLE = {
@@ -92,8 +97,23 @@ def _page(name: str, schema: str) -> dict[str, Any]:
     items = {"type": "array", "items": {"$ref": f"#/components/schemas/{schema}"}}
     newer = {**_TEXT_OR_NULL, "description": "Give it as after, for newer ones; null when none are known."}
     older = {**_TEXT_OR_NULL, "description": "Give it as before, for older ones; null when there are none."}
-    return _object({name: items, "newer": newer, "older": older})
+    return _object({name: items, "newer": newer, "older": older, **_REACHED})
 
+
+_REACHED = {
+    "is_partial": {
+        "type": "boolean",
+        "description": (
+            "The time for searching was over before enough was found, so what is further was not looked at. "
+            "Go on with older; or, when after was given, with newer."
+        ),
+    },
+    "searched_to": {
+        "type": ["string", "null"],
+        "format": "date-time",
+        "description": "How far was looked then; null otherwise, and where it is not known.",
+    },
+}
 
 _SCHEMAS = {
     "Change": _object(_CHANGE),

@@ -11,14 +11,12 @@ from flask import request
 from ..history.activity import (
     Actors,
     TableActivity,
-    count_changes,
     count_transactions,
-    read_change_actors,
     read_first_ids,
-    read_table_activity,
     read_transaction_actors,
 )
 from .chart import Chart, draw_chart
+from .counting import Counting
 from .health import Trouble, group_findings
 from .span import Span, read_span, span_names
 from .viewer import Finding, Reading, Viewer
@@ -43,6 +41,7 @@ class Overview:
     :ivar table_cap: the changes of one table are counted up to this.
     :ivar actor_cap: so many of the newest transactions were looked at, or changes of each table.
     :ivar findings: ``None`` for those who do not see everything.
+    :ivar is_rough: there was no time to look at everything that is counted.
     """
 
     span: Span
@@ -55,6 +54,7 @@ class Overview:
     actors: Actors
     actor_cap: int
     findings: tuple[Trouble, ...] | None
+    is_rough: bool
 
 
 def read_overview(viewer: Viewer, reading: Reading, findings: Sequence[Finding] | None) -> Overview:
@@ -64,21 +64,26 @@ def read_overview(viewer: Viewer, reading: Reading, findings: Sequence[Finding] 
     """
     span = read_span(request.args.get("range", "7d"), datetime.datetime.now(datetime.timezone.utc), viewer.zone)
     first_ids = read_first_ids(reading.connection, viewer.metadata, span.edges)
+    counting = Counting(viewer, reading)
     table_cap = cap_for(MAX_TABLE, len(reading.tables))
     is_partial = not viewer.sees_everything
     bar_cap = cap_for(MAX_BAR, len(reading.tables) * len(span.edges)) if is_partial else MAX_BAR
     actor_cap = cap_for(max_actors(viewer), len(reading.tables)) if is_partial else MAX_ACTORS
+    chart = _read_chart(viewer, counting, span, first_ids, bar_cap)
+    tables = counting.tables(reading.tables, first_ids[0], table_cap)
+    actors = _read_actors(viewer, counting, span, first_ids, actor_cap)
     return Overview(
         span,
         span_names(),
         is_partial,
-        _read_chart(viewer, reading, span, first_ids, bar_cap),
+        chart,
         bar_cap,
-        tuple(read_table_activity(reading.connection, reading.tables, first_ids[0], table_cap)[:TOP_TABLES]),
+        tuple(tables[:TOP_TABLES]),
         table_cap,
-        _read_actors(viewer, reading, span, first_ids, actor_cap),
+        actors,
         actor_cap,
         group_findings(findings) if findings is not None else None,
+        counting.is_rough,
     )
 
 
@@ -92,15 +97,17 @@ def cap_for(limit: int, parts: int) -> int:
     return max(100, min(limit, MAX_ALL // max(parts, 1)))
 
 
-def _read_chart(viewer: Viewer, reading: Reading, span: Span, first_ids: Sequence[int], cap: int) -> Chart:
+def _read_chart(viewer: Viewer, counting: Counting, span: Span, first_ids: Sequence[int], cap: int) -> Chart:
     """Transactions, of which there is one table; changes where not all of them may be seen."""
+    reading = counting.reading
     if viewer.sees_everything:
         amounts = count_transactions(reading.connection, viewer.metadata, span.edges, cap)
         return draw_chart(span, amounts, "transactions")
-    return draw_chart(span, count_changes(reading.connection, reading.tables, first_ids, cap), "changes")
+    return draw_chart(span, counting.changes(reading.tables, first_ids, cap), "changes")
 
 
-def _read_actors(viewer: Viewer, reading: Reading, span: Span, first_ids: Sequence[int], cap: int) -> Actors:
+def _read_actors(viewer: Viewer, counting: Counting, span: Span, first_ids: Sequence[int], cap: int) -> Actors:
+    reading = counting.reading
     if viewer.sees_everything:
         return read_transaction_actors(reading.connection, viewer.metadata, span.start, cap, TOP_ACTORS)
-    return read_change_actors(reading.connection, reading.tables, first_ids[0], cap, TOP_ACTORS)
+    return counting.actors(reading.tables, first_ids[0], cap, TOP_ACTORS)

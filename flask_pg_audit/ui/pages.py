@@ -7,9 +7,11 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import BadRequest, NotFound
 
 from ..declare.columns import OPERATION_LABELS
+from ..history.arrivals import Mark
 from .arguments import read_position
 from .change import read_change_page
 from .feed import read_feed_page
+from .fitting import render_list
 from .language import gettext
 from .links import link
 from .overview import read_overview
@@ -19,9 +21,13 @@ from .room import FULL
 from .search import form_of
 from .searching import read_form, read_query
 from .table import read_table_page, read_tables_page
+from .tail import BOOKKEEPING, build_tail, look, read_mark, read_news
 from .transaction import read_transaction_page
 from .viewer import get_viewer
 from .views import log_view, read_views_page
+
+#: Takes the place of the frame, where the groups alone are wanted.
+_FRAGMENT = "flask_pg_audit/fragment.html"
 
 
 def show_feed() -> ResponseReturnValue:
@@ -29,19 +35,37 @@ def show_feed() -> ResponseReturnValue:
     viewer, submitted = get_viewer(), read_form()
     if submitted is not None:
         return redirect(link("index", q=submitted), 303)
+    sight = look(viewer)
     with viewer.read() as reading:
         query = read_query(viewer, reading)
         page = read_feed_page(viewer, reading, query)
-    log_view(viewer, "search" if query.text.strip() else "view", page.row_count)
-    body = render_page(
+    body, page = render_list(
         "feed.html",
-        page=page,
+        page,
         query=query,
+        tail=build_tail(viewer, page, query, sight) if sight is not None else None,
         form=form_of(query),
         table_names=[table.table.key for table in reading.tables],
         operations=list(OPERATION_LABELS.values()),
     )
+    log_view(viewer, "search" if query.text.strip() else "view", page.row_count)
     return _with_links(body, page.newer_url, page.older_url)
+
+
+def show_news() -> ResponseReturnValue:
+    """What has arrived since the newest page of the feed was read: its groups, to be put into that page."""
+    viewer, known = get_viewer(), read_mark()
+    sight = look(viewer, known)
+    if sight is None:
+        return "", 204
+    with viewer.read() as reading:
+        query = read_query(viewer, reading)
+        news = read_news(viewer, reading, query, known or Mark(), sight)
+    body, news = render_list("feed.html", news, query=query, fpa_page=_FRAGMENT)
+    if news.groups or known is None:
+        log_view(viewer, "search" if query.text.strip() else "view", news.row_count, leave_out=BOOKKEEPING)
+    is_news = bool(news.groups) or news.bottom is not None
+    return body if is_news else "", 200 if is_news else 204, {"X-Audit-Mark": news.mark}
 
 
 def show_transaction() -> ResponseReturnValue:
@@ -51,8 +75,9 @@ def show_transaction() -> ResponseReturnValue:
         page = read_transaction_page(viewer, reading)
     if page is None:
         raise NotFound(gettext("There is no such transaction, or nothing of it is yours to see."))
-    log_view(viewer, "view", len(page.changes))
-    return _with_links(render_page("transaction.html", page=page), page.previous_url, page.next_url)
+    body, page = render_list("transaction.html", page)
+    log_view(viewer, "view", page.row_count)
+    return _with_links(body, page.previous_url, page.next_url)
 
 
 def show_change() -> ResponseReturnValue:
@@ -73,8 +98,9 @@ def show_record() -> ResponseReturnValue:
     viewer = get_viewer()
     with viewer.read() as reading:
         page = read_record_page(viewer, reading)
-    log_view(viewer, "view", len(page.changes))
-    return _with_links(render_page("record.html", page=page), page.newer_url, page.older_url)
+    body, page = render_list("record.html", page)
+    log_view(viewer, "view", page.row_count)
+    return _with_links(body, page.newer_url, page.older_url)
 
 
 def show_table() -> ResponseReturnValue:
@@ -106,8 +132,9 @@ def show_views() -> ResponseReturnValue:
     """Who read the log."""
     viewer = get_viewer()
     page = read_views_page(viewer)
-    log_view(viewer, "view", len(page.views))
-    return _with_links(render_page("views.html", page=page), None, page.older_url)
+    body, page = render_list("views.html", page)
+    log_view(viewer, "view", page.row_count)
+    return _with_links(body, None, page.older_url)
 
 
 def _with_links(body: str, previous: str | None, following: str | None) -> ResponseReturnValue:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -68,6 +68,8 @@ class RecordPage:
     :ivar related: the relationships whose changes can be shown too.
     :ivar shown: those whose changes are.
     :ivar is_newest: no place was asked for.
+    :ivar is_upwards: the reader comes from older ones.
+    :ivar place_url: gives the page ``before`` or ``after`` a change.
     """
 
     record: Record
@@ -80,6 +82,21 @@ class RecordPage:
     shown: tuple[str, ...]
     comparison: Comparison | None
     past: Past | None
+    is_upwards: bool
+    place_url: Callable[..., str]
+
+    @property
+    def row_count(self) -> int:
+        """The changes that are shown."""
+        return len(self.changes)
+
+    def shortened(self, number: int) -> RecordPage:
+        """The ``number`` that come first where the reader comes from."""
+        if self.is_upwards:
+            changes = self.changes[-number:]
+            return replace(self, changes=changes, newer_url=self.place_url(after=changes[0].position))
+        changes = self.changes[:number]
+        return replace(self, changes=changes, older_url=self.place_url(before=changes[-1].position))
 
     @property
     def versions(self) -> tuple[Excerpt, ...]:
@@ -109,7 +126,7 @@ def read_record_page(viewer: Viewer, reading: Reading) -> RecordPage:
     :raises werkzeug.exceptions.BadRequest: an argument makes no sense.
     :raises werkzeug.exceptions.NotFound: nothing of the record may be seen.
     """
-    record = _find_record(viewer, reading)
+    record = find_record(viewer, reading)
     related = followable(record.mapper, record.table, reading.tables) if record.mapper is not None else ()
     shown = _read_shown(related)
     before, after = read_position("before"), read_position("after")
@@ -130,10 +147,17 @@ def read_record_page(viewer: Viewer, reading: Reading) -> RecordPage:
         shown=shown,
         comparison=read_comparison(reading, record.table, record.values),
         past=read_past(viewer, reading, record.table, record.values),
+        is_upwards=after is not None,
+        place_url=here,
     )
 
 
-def _find_record(viewer: Viewer, reading: Reading) -> Record:
+def find_record(viewer: Viewer, reading: Reading) -> Record:
+    """The record that the query string names.
+
+    :raises werkzeug.exceptions.BadRequest: it names none.
+    :raises werkzeug.exceptions.NotFound: nothing of the record may be seen.
+    """
     table_key, text = request.args.get("table", ""), request.args.get("key")
     if text is None:
         raise BadRequest(gettext("key: say which record."))

@@ -9,16 +9,19 @@ from typing import Any
 from flask import current_app, url_for
 from jinja2 import Environment
 
+from ..history.export_formats import FORMATS
 from .catalog import get_language
 from .chart import format_amount
+from .csrf import FIELD as TOKEN_FIELD
 from .differences import show_difference
 from .language import template_gettext, template_ngettext
-from .links import NAVIGATION, change_link, here, link, record_link, table_link
-from .numbers import format_number, format_size
-from .query import term
+from .links import NAVIGATION, change_link, here, link, record_link, revert_link, table_link
+from .numbers import format_number
+from .query import of_record, term
 from .room import MAX_PAGE, ROOMS, Room
+from .size import format_size
 from .state import get_ui_state
-from .text import visible
+from .text import visible, visible_edges
 from .values import clip, show_value
 from .viewer import find_viewer
 
@@ -68,12 +71,17 @@ def _frame() -> dict[str, Any]:
         "record_link": record_link,
         "change_link": change_link,
         "table_link": table_link,
+        "revert_link": revert_link,
+        "fpa_token_name": TOKEN_FIELD,
+        "fpa_csrf_name": current_app.config.get("WTF_CSRF_FIELD_NAME", "csrf_token"),
         "fpa_base": config.ui_base_template or "flask_pg_audit/base.html",
         "fpa_is_hosted": config.ui_base_template is not None,
         "fpa_nav": NAVIGATION,
         "fpa_binds": list(viewer.state.metadatas),
         "fpa_here": here,
         "fpa_term": term,
+        "fpa_record_query": of_record,
+        "fpa_formats": tuple(FORMATS),
         "fpa_local_zone": config.ui_time_zone,
     }
 
@@ -118,6 +126,7 @@ def _environment() -> Environment:
         environment.filters = {
             **environment.filters,
             "fpa_visible": visible,
+            "fpa_edges": visible_edges,
             "fpa_time": _time,
             "fpa_amount": format_amount,
             "fpa_number": format_number,

@@ -12,14 +12,12 @@ from werkzeug.exceptions import NotFound
 from ..history.activity import (
     Actors,
     Amount,
-    count_changes,
-    read_change_actors,
     read_first_ids,
-    read_table_activity,
 )
 from ..history.recorded import RecordedTable
 from ..history.sizes import Size, read_sizes
 from .chart import Chart, draw_chart
+from .counting import Counting
 from .health import Trouble, group_findings
 from .language import gettext
 from .overview import MAX_TABLE, TOP_ACTORS, cap_for, max_actors
@@ -54,6 +52,7 @@ class TablePage:
     :ivar recorded: how many changes can be seen, counted up to 10,000.
     :ivar bar_cap: a bar is counted up to this.
     :ivar actor_cap: so many of the newest changes were looked at.
+    :ivar is_rough: there was no time to look at everything that is counted.
     """
 
     table: RecordedTable
@@ -68,6 +67,7 @@ class TablePage:
     actors: Actors
     actor_cap: int
     findings: tuple[Trouble, ...] | None
+    is_rough: bool
 
 
 def read_tables_page(viewer: Viewer, reading: Reading, findings: Sequence[Finding] | None) -> tuple[TableLine, ...]:
@@ -98,8 +98,10 @@ def read_table_page(viewer: Viewer, reading: Reading, findings: Sequence[Finding
     span = read_span(request.args.get("range", "30d"), datetime.datetime.now(datetime.timezone.utc), viewer.zone)
     bar_cap = cap_for(MAX_TABLE, len(span.edges))
     query = term("table", table.table.key)
-    amounts = count_changes(connection, [table], read_first_ids(connection, viewer.metadata, span.edges), bar_cap)
-    counted = read_table_activity(connection, [table], None, MAX_TABLE)
+    counting = Counting(viewer, reading)
+    amounts = counting.changes([table], read_first_ids(connection, viewer.metadata, span.edges), bar_cap)
+    counted = counting.tables([table], None, MAX_TABLE)
+    actors = counting.actors([table], None, max_actors(viewer), TOP_ACTORS)
     return TablePage(
         table,
         query,
@@ -110,9 +112,10 @@ def read_table_page(viewer: Viewer, reading: Reading, findings: Sequence[Finding
         span,
         draw_chart(span, amounts, "changes", query),
         bar_cap,
-        read_change_actors(connection, [table], None, max_actors(viewer), TOP_ACTORS),
+        actors,
         max_actors(viewer),
         _findings_of(table, findings),
+        counting.is_rough,
     )
 
 

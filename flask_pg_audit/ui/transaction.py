@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 
 from flask import request
 from werkzeug.exceptions import BadRequest
@@ -27,6 +29,8 @@ class TransactionPage:
     """A transaction and some of its changes, in the order in which they were made.
 
     :ivar table: the key of the one table whose changes are shown; ``None`` for all.
+    :ivar is_backwards: the reader comes from later ones.
+    :ivar place_url: gives the page ``before`` or ``after`` a change.
     """
 
     transaction: Transaction
@@ -34,6 +38,21 @@ class TransactionPage:
     table: str | None
     previous_url: str | None
     next_url: str | None
+    is_backwards: bool
+    place_url: Callable[..., str]
+
+    @property
+    def row_count(self) -> int:
+        """The changes that are shown."""
+        return len(self.changes)
+
+    def shortened(self, number: int) -> TransactionPage:
+        """The ``number`` that come first where the reader comes from."""
+        if self.is_backwards:
+            changes = self.changes[-number:]
+            return replace(self, changes=changes, previous_url=self.place_url(before=changes[0].position.audit_id))
+        changes = self.changes[:number]
+        return replace(self, changes=changes, next_url=self.place_url(after=changes[-1].position.audit_id))
 
 
 def read_transaction_page(viewer: Viewer, reading: Reading) -> TransactionPage | None:
@@ -52,12 +71,15 @@ def read_transaction_page(viewer: Viewer, reading: Reading) -> TransactionPage |
     part = _Part(reading, id_, table, viewer.state.config.page_size)
     found, earlier, later = part.read(after, before)
     changes = read_excerpts(reading.connection, reading.tables, found, VALUE_LENGTH, CHANGED_LENGTH)
+    here = partial(link, "transaction", id=id_, table=table)
     return TransactionPage(
         transaction,
         tuple(changes),
         table,
-        previous_url=link("transaction", id=id_, table=table, before=found[0][1].audit_id) if earlier else None,
-        next_url=link("transaction", id=id_, table=table, after=found[-1][1].audit_id) if later else None,
+        previous_url=here(before=found[0][1].audit_id) if earlier else None,
+        next_url=here(after=found[-1][1].audit_id) if later else None,
+        is_backwards=before is not None,
+        place_url=here,
     )
 
 

@@ -10,7 +10,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Engine, MetaData, Table, Text, cast, func, insert, literal, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Insert,
+    MetaData,
+    Table,
+    Text,
+    cast,
+    func,
+    insert,
+    literal,
+    select,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import SQLAlchemyError, TimeoutError
 
@@ -86,12 +99,24 @@ def record_view(bind: Engine | Connection, metadata: MetaData, view: View) -> No
 
     .. versionadded:: 0.1
     """
-    table = _view_table(metadata)
-    # inline(): to ask for the new id the role would need SELECT as well.
-    statement = insert(table).inline().values(_storable(view))
     failed = gettext("it could not be recorded that you read the log, so it is not shown")
-    with _explained(table, failed, gettext(_SWITCH_OFF)), _transaction(bind) as connection:
-        connection.execute(statement)
+    with _explained(_view_table(metadata), failed, gettext(_SWITCH_OFF)), _transaction(bind) as connection:
+        connection.execute(_insert(metadata, view))
+
+
+def record_with(connection: Connection, metadata: MetaData, view: View) -> None:
+    """Write ``view`` down together with what it is about: in the transaction that changes something.
+
+    :raises AuditError: it could not be recorded; roll back.
+    """
+    failed = gettext("it could not be recorded that you changed something, so nothing was changed")
+    with _explained(_view_table(metadata), failed, gettext(_SWITCH_OFF)):
+        connection.execute(_insert(metadata, view))
+
+
+def _insert(metadata: MetaData, view: View) -> Insert:
+    # inline(): to ask for the new id the role would need SELECT as well.
+    return insert(_view_table(metadata)).inline().values(_storable(view))
 
 
 def read_views(

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Protocol, cast
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Protocol, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from flask import current_app, g, request
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import Connection, MetaData
+from sqlalchemy import Connection, MetaData, Table
 from werkzeug.exceptions import BadRequest
 
+from ..history.excerpts import Field
+from ..history.position import Position
 from ..history.recorded import RecordedTable, read_recorded_tables
 from ..history.snapshot import snapshot
 from .access import Access
@@ -28,9 +31,15 @@ class Config(Protocol):
     @property
     def page_size(self) -> int: ...
     @property
+    def search_seconds(self) -> float | None: ...
+    @property
+    def preview_seconds(self) -> float | None: ...
+    @property
     def ui_time_zone(self) -> str: ...
     @property
     def ui_base_template(self) -> str | None: ...
+    @property
+    def ui_revert(self) -> bool: ...
     @property
     def log_views(self) -> bool: ...
 
@@ -50,6 +59,49 @@ class Finding(Protocol):
     def fix(self) -> str: ...
 
 
+class RowPreview(Protocol):
+    """A row that is about to be written; see :class:`flask_pg_audit.revert.preview.RowPreview`."""
+
+    @property
+    def table_key(self) -> str: ...
+    @property
+    def table(self) -> str: ...
+    @property
+    def operation(self) -> str: ...
+    @property
+    def key(self) -> tuple[Field, ...]: ...
+    @property
+    def fields(self) -> tuple[Field, ...]: ...
+
+
+class Preview(Protocol):
+    """What is about to be written to bring a record back; see :class:`flask_pg_audit.revert.preview.Preview`."""
+
+    @property
+    def rows(self) -> Sequence[RowPreview]: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def newest(self) -> Position | None: ...
+    @property
+    def is_as_recorded(self) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of a record that is to be brought back.
+
+    :ivar values: its key.
+    :ivar to: the change right after which it was so.
+    :ivar with_children: also what was deleted together with it.
+    """
+
+    audited: Table
+    values: Mapping[str, Any]
+    to: Position
+    with_children: bool
+
+
 class AppState(Protocol):
     """What the pages need to know of the app's auditing."""
 
@@ -60,6 +112,12 @@ class AppState(Protocol):
     @property
     def metadatas(self) -> Mapping[str | None, MetaData]: ...
     def check(self, bind: str | None) -> Sequence[Finding]: ...
+    def preview_revert(self, bind: str | None, version: Version) -> Preview: ...
+    def revert(
+        self, bind: str | None, version: Version, reason: str | None, agree: Callable[[Connection, Preview], None]
+    ) -> Position | None:
+        """Write it, and commit; ``agree`` is called when the rows are locked, before they are written."""
+
     def who(self) -> tuple[str | None, str | None, str | None]:
         """Name and id of the viewer, and the id of the request."""
 
@@ -90,7 +148,7 @@ class Viewer:
     zone: datetime.tzinfo
     zone_name: str
 
-    @property
+    @cached_property
     def metadata(self) -> MetaData:
         return self.state.metadatas[self.bind]
 
@@ -100,6 +158,11 @@ class Viewer:
         access = self.access
         return access.scope is None and access.tables is None and access.columns is None
 
+    @property
+    def may_revert(self) -> bool:
+        """Whether the pages offer to bring old rows back."""
+        return self.state.config.ui_revert and self.access.read and self.access.revert
+
     def check(self) -> Sequence[Finding] | None:
         """What is wrong with the recording; ``None`` for those who do not see everything.
 
@@ -108,13 +171,17 @@ class Viewer:
         """
         return self.state.check(self.bind) if self.sees_everything else None
 
+    def connect(self) -> AbstractContextManager[Connection]:
+        """As :meth:`read`, for what is no change: nothing narrows it to what may be seen."""
+        return snapshot(self.state.db.engines[self.bind])
+
     @contextmanager
     def read(self) -> Iterator[Reading]:
         """Look into the database.
 
         On a connection of its own, so that nothing of the request's session is touched.
         """
-        with snapshot(self.state.db.engines[self.bind]) as connection:
+        with self.connect() as connection:
             yield Reading(connection, self.access.visible(read_recorded_tables(connection, self.metadata)))
 
 
@@ -124,9 +191,12 @@ def open_viewer(access: Access) -> None:
     :raises werkzeug.exceptions.BadRequest: there is no such bind or time zone.
     """
     state = cast("AppState", current_app.extensions["audit"])
-    zone_name = request.args.get("tz", "")
-    viewer = Viewer(access, state, _bind(state, request.args.get("bind")), _zone(state, zone_name), zone_name)
+    # The page that says what is wrong with the query string goes by this.
+    viewer = Viewer(access, state, next(iter(state.metadatas), None), datetime.timezone.utc, "")
     setattr(g, _VIEWER, viewer)
+    zone_name = request.args.get("tz", "")
+    bind, zone = _bind(state, request.args.get("bind")), _zone(state, zone_name)
+    setattr(g, _VIEWER, replace(viewer, bind=bind, zone=zone, zone_name=zone_name))
 
 
 def get_viewer() -> Viewer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from flask import request
@@ -21,6 +22,16 @@ class ViewsPage:
     views: tuple[RecordedView, ...]
     older_url: str | None
 
+    @property
+    def row_count(self) -> int:
+        """The looks that are shown."""
+        return len(self.views)
+
+    def shortened(self, number: int) -> ViewsPage:
+        """The newest ``number`` of them."""
+        views = self.views[:number]
+        return ViewsPage(views, link("views", before=views[-1].id))
+
 
 def read_views_page(viewer: Viewer) -> ViewsPage:
     """Read the page that the query string's ``before`` asks for.
@@ -39,22 +50,30 @@ def read_views_page(viewer: Viewer) -> ViewsPage:
     return ViewsPage(tuple(views[:size]), older)
 
 
-def log_view(viewer: Viewer, action: ViewAction, row_count: int | None = None) -> None:
+def log_view(viewer: Viewer, action: ViewAction, row_count: int | None = None, leave_out: Collection[str] = ()) -> None:
     """Record a look, unless the application switched that off.
 
+    :param leave_out: arguments that say nothing about what was asked for.
     :raises AuditError: it could not be recorded; then nothing may be shown.
     """
-    if not viewer.state.config.log_views:
-        return
+    if viewer.state.config.log_views:
+        view = build_view(viewer, action, row_count, leave_out)
+        record_view(viewer.state.db.engines[viewer.bind], viewer.metadata, view)
+
+
+def build_view(viewer: Viewer, action: ViewAction, row_count: int | None, leave_out: Collection[str] = ()) -> View:
+    """What is recorded of the running request.
+
+    :param leave_out: as for :func:`log_view`.
+    """
     username, actor_id, request_id = viewer.state.who()
-    view = View(
+    return View(
         action=action,
         page=request.endpoint or "",
-        query=dict(request.args.items()),
+        query={name: value for name, value in request.args.items() if name not in leave_out},
         row_count=row_count,
         username=username,
         actor_id=actor_id,
         remote_addr=request.remote_addr,
         request_id=request_id,
     )
-    record_view(viewer.state.db.engines[viewer.bind], viewer.metadata, view)

@@ -21,9 +21,12 @@ class AuditConfig:
     :ivar ui: mount them at all.
     :ivar log_views: record who reads the log, in ``audit_view``.
     :ivar page_size: transactions on one page of the log, and changes on the pages of one transaction or record.
+    :ivar search_budget: milliseconds for which a page of the log looks for what it shows before it shows what it found
+        so far; ``None`` is as long as it takes.
     :ivar ui_time_zone: the zone in which the log shows times to those who choose "local" instead of UTC.
     :ivar ui_open_in_debug: without an access rule, open the log to requests from this machine while the app is in
         debug mode.
+    :ivar ui_revert: whoever the access rule allows it may bring old rows back from the pages.
     :ivar ui_base_template: a template of the app that the pages extend; it has the blocks ``title``, ``head`` and
         ``content``. ``None`` is a page of our own.
     :ivar schema: schema of ``audit_transaction``, the sequence and the functions; ``None`` means the metadata's.
@@ -41,8 +44,10 @@ class AuditConfig:
     ui: bool = True
     log_views: bool = True
     page_size: int = 25
+    search_budget: int | None = 200
     ui_time_zone: str = "UTC"
     ui_open_in_debug: bool = False
+    ui_revert: bool = False
     ui_base_template: str | None = None
     schema: str | None = None
     require_username: bool = False
@@ -65,7 +70,7 @@ class AuditConfig:
 
     def _check(self) -> None:
         _expect("URL_PREFIX", self.url_prefix, _is_prefix(self.url_prefix), 'a path such as "/audit"')
-        for name in ("UI", "UI_OPEN_IN_DEBUG", "LOG_VIEWS"):
+        for name in ("UI", "UI_OPEN_IN_DEBUG", "UI_REVERT", "LOG_VIEWS"):
             value = getattr(self, name.lower())
             _expect(name, value, isinstance(value, bool), "True or False")
         base = self.ui_base_template
@@ -74,6 +79,8 @@ class AuditConfig:
         page_size = self.page_size
         good_size = isinstance(page_size, int) and not isinstance(page_size, bool) and 1 <= page_size <= 500
         _expect("PAGE_SIZE", page_size, good_size, "a number from 1 to 500")
+        budget = self.search_budget
+        _expect("SEARCH_BUDGET", budget, _is_budget(budget), "milliseconds from 1 to 60,000, or None")
         _expect("SCHEMA", self.schema, _is_name_or_none(self.schema), "the name of a schema or None")
         _expect(
             "REQUIRE_USERNAME",
@@ -89,6 +96,20 @@ class AuditConfig:
         _expect("CONTEXT_EXCLUDE", exclude, good_list, "a list of keys")
         attribute = self.username_attribute
         _expect("USERNAME_ATTRIBUTE", attribute, _is_name_or_none(attribute), "the name of an attribute or None")
+
+    @property
+    def search_seconds(self) -> float | None:
+        """The part of :attr:`search_budget` for looking for transactions, and for counting what is in them."""
+        return None if self.search_budget is None else self.search_budget * 0.0008
+
+    @property
+    def preview_seconds(self) -> float | None:
+        """The part of it for looking for the first changes of each."""
+        return None if self.search_budget is None else self.search_budget * 0.0002
+
+
+def _is_budget(value: object) -> bool:
+    return value is None or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 60_000)
 
 
 def _expect(key: str, value: object, good: bool, wanted: str) -> None:

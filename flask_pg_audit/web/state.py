@@ -13,8 +13,12 @@ from sqlalchemy import Column, Engine, MetaData, String
 from ..database.check import Finding
 from ..declare.registry import add_app_settings, audit_metadata, declare_view_table, set_audit_schema
 from ..errors import AuditConfigError
+from ..history.position import Position
+from ..revert.preview import Agree, Preview
+from ..ui.viewer import Version
 from .config import AuditConfig
 from .health import Health
+from .reversal import carry_out, preview_revert
 
 EXTENSION_KEY = "audit"
 
@@ -82,6 +86,21 @@ class AuditState:
     def check(self, bind: str | None) -> tuple[Finding, ...]:
         """What ``flask audit check`` finds in a database, as of the last minute."""
         return self._health.check(bind, self.metadatas[bind], self.db.engines[bind], self.beside(bind))
+
+    def preview_revert(self, bind: str | None, version: Version) -> Preview:
+        """What would be written to bring a version of a record back.
+
+        :raises AuditError: it cannot be brought back; the message says why.
+        """
+        return preview_revert(self.db.engines[bind], version)
+
+    def revert(self, bind: str | None, version: Version, reason: str | None, agree: Agree) -> Position | None:
+        """Bring it back in a transaction of its own, as whoever is logged in; returns the record's newest change.
+
+        :param agree: is called with the connection and what is about to be written, when the rows are locked.
+        :raises AuditError: it could not be brought back, and nothing was written.
+        """
+        return carry_out(self.db.engines[bind], version, reason, agree)
 
     def who(self) -> tuple[str | None, str | None, str | None]:
         """Name and id of who is acting now, and the id of the running request.
