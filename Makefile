@@ -7,6 +7,11 @@
 #                 the pictures in the documentation; needs Chromium
 #   make translations
 #                 the catalogs of the pages, after a text was added or changed
+#   make bench    what writing costs with auditing, without, and with what else there is; minutes
+#   make bench-quick
+#                 the same without what else there is, in less than two
+#   make bench-guard
+#                 whether that has become dearer than recorded; make bench-guard BENCH_ARGS=--record records it
 #   make bench-reading
 #                 a history of five million changes, how long reading it takes, and whether the plans are as promised
 #   make bench-pages
@@ -23,7 +28,8 @@ WORKERS ?= 2
 BENCH_ARGS ?=
 PYTEST_ARGS ?=
 
-.PHONY: help demo test lint types pytest docs screenshots translations bench-reading bench-pages clean
+.PHONY: help demo test lint types pytest docs screenshots translations bench bench-quick bench-guard \
+	bench-reading bench-pages clean
 .DEFAULT_GOAL := help
 
 help:
@@ -53,6 +59,15 @@ screenshots: $(DOCS_STAMP)
 
 translations: $(STAMP)
 	$(BIN)/python -m tools.translations
+
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks.writing $(BENCH_ARGS)
+
+bench-quick: $(STAMP)
+	$(BIN)/python -m benchmarks.writing --quick $(BENCH_ARGS)
+
+bench-guard: $(STAMP)
+	$(BIN)/python -m benchmarks.guard $(BENCH_ARGS)
 
 bench-reading: $(STAMP)
 	$(BIN)/python -m benchmarks.reading $(BENCH_ARGS)

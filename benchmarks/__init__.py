@@ -1,5 +1,11 @@
-"""What it costs: big histories, and how long reading them takes. Nothing here is installed with the package.
+"""What it costs: writing, big histories, and how long reading them takes. Nothing here is installed with the package.
 
+``writing``
+    what auditing adds to statements that write, here and elsewhere: ``make bench``.
+``contenders``
+    what is compared, a module for each.
+``guard``
+    fails when it has become dearer: ``make bench-guard``.
 ``shop``
     ten tables of different shapes, and what their rows look like.
 ``big_history``
@@ -11,5 +17,5 @@
 ``reading``
     measures them and checks their plans: ``make bench-reading``.
 ``page``
-    puts the figures into the documentation.
+    puts the figures of reading into the documentation.
 """

@@ -100,8 +100,8 @@ def _bar(
 def _label(start: datetime.datetime, end: datetime.datetime) -> str:
     if start.time() == end.time() == datetime.time():
         last = end.date() - datetime.timedelta(days=1)
-        return str(start.date()) if last == start.date() else f"{start.date()} – {last}"  # noqa: RUF001
-    return f"{start:%Y-%m-%d %H:%M}–{end:%H:%M}"  # noqa: RUF001
+        return str(start.date()) if last == start.date() else f"{start.date()} – {last}"
+    return f"{start:%Y-%m-%d %H:%M}–{end:%H:%M}"
 
 
 def format_amount(amount: Amount) -> str:
