@@ -186,7 +186,7 @@ def test_a_row_is_known_from_its_baseline_on(engine: Engine) -> None:
     before = now(engine)
     run(
         engine,
-        "INSERT INTO thing_audit SELECT audit_current_transaction(), nextval('audit_id_seq'), 'S', clock_timestamp(), "
+        "INSERT INTO thing_audit SELECT audit_begin_transaction(), nextval('audit_id_seq'), 'S', clock_timestamp(), "
         "'me', * FROM thing WHERE id = 1",
     )
     assert was(engine, thing, before) == [(2, "c")]

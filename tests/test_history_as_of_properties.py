@@ -153,8 +153,9 @@ class World:
         self.observer.execute(
             text(
                 "INSERT INTO thing_audit (audit_transaction_id, audit_id, audit_operation, audit_operation_timestamp, "
-                f"audit_current_user, {names}) SELECT audit_current_transaction(), nextval('audit_id_seq'), 'S', "
-                f"clock_timestamp(), 'me', {names} FROM thing"
+                f"audit_current_user, {names}) "
+                "SELECT (SELECT coalesce(audit_current_transaction(), audit_begin_transaction())), "
+                f"nextval('audit_id_seq'), 'S', clock_timestamp(), 'me', {names} FROM thing"
             )
         )
         self.effects.append((self._start(), dict(self._read(self.observer))))
