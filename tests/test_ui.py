@@ -252,6 +252,17 @@ def test_times_are_in_utc_or_in_a_zone_of_choice(site: Blog, client: FlaskClient
 # Other states of the database
 
 
+@pytest.mark.parametrize("argument", ["endpoint=x", "_anchor=x", "_method=x", "_scheme=javascript&_external=1"])
+def test_no_argument_is_taken_for_one_of_the_function_that_makes_urls(
+    site: Blog, client: FlaskClient, argument: str
+) -> None:
+    execute(site, "INSERT INTO post (id, title) VALUES (1, 'x')")
+    for path in ("?", "record?table=post&key=1&with=&"):
+        page = client.get(f"/audit/{path}tz=Asia/Tokyo&{argument}")  # a link leads back to UTC
+        assert page.status_code == 200
+        assert "javascript:" not in page.text
+
+
 def test_missing_tables_are_explained(database: Database) -> None:
     with blog(database.url(), install=False) as site:
         site.audit.access_loader(lambda: True)
