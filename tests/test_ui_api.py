@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 from jsonschema import Draft202012Validator
-from sqlalchemy import text
+from sqlalchemy import Column, String, text
 
-from flask_pg_audit import Access
+from flask_pg_audit import Access, audited
 from tests.blog import Blog, blog
 from tests.server import Database
 
@@ -162,6 +162,33 @@ def test_the_api_pages_both_ways(client: FlaskClient) -> None:
 def test_the_api_under_another_root(site: Blog) -> None:
     document: Any = site.app.test_client().get("/audit/api/openapi.json", base_url="http://localhost/shop").json
     assert document["servers"] == [{"url": "/shop/audit/api"}]
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("record?table=post&key=1%00", "key"),
+        ("record?table=post&key=", "key"),
+        ("changes?limit=000000001000", "limit"),  # its first nine digits are a 1
+        ("changes?limit=501", "limit"),
+        ("changes?limit=%D9%A3", "limit"),
+    ],
+)
+def test_an_argument_of_the_api_that_makes_no_sense(client: FlaskClient, path: str, name: str) -> None:
+    answer = client.get(f"/audit/api/{path}")
+    assert answer.status_code == 400
+    assert answer.get_json()["error"].startswith(f"{name}: ")
+
+
+def test_the_api_takes_no_text_with_a_null_character_for_a_key(site: Blog, client: FlaskClient) -> None:
+    class Tag(site.db.Model):  # type: ignore[name-defined, misc]
+        __table_args__ = {"info": audited()}  # noqa: RUF012
+        name = Column(String, primary_key=True)
+
+    with site.app.app_context():
+        site.db.create_all()
+    answer = client.get("/audit/api/record?table=tag&key=a%00")
+    assert answer.status_code == 400 and "U+0000" in answer.get_json()["error"]
 
 
 def test_reading_is_recorded_before_it_is_shown(site: Blog, client: FlaskClient) -> None:

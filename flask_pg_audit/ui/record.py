@@ -167,12 +167,16 @@ def find_record(viewer: Viewer, reading: Reading) -> Record:
         raise NotFound(gettext(_NOT_FOUND))
     if not table.key_names:
         raise NotFound(gettext("The table has no primary key, so no record can be told from another."))
-    values = _parse_key(table, text)
+    values = read_key(table, text)
     key = _read_key(reading, table, values)
     return Record(table, text, key, values, _mapper_of(viewer, table.table))
 
 
-def _parse_key(table: RecordedTable, text: str) -> Mapping[str, Any]:
+def read_key(table: RecordedTable, text: str) -> Mapping[str, Any]:
+    """The values of a key in the query string.
+
+    :raises werkzeug.exceptions.BadRequest: it is none of ``table``.
+    """
     if "\0" in text:
         raise BadRequest(gettext("key: PostgreSQL has no text with U+0000 in it."))
     try:
