@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from flask.testing import FlaskClient
@@ -16,6 +17,7 @@ from sqlalchemy import Column, String, text
 from flask_pg_audit import Access, audited
 from tests.blog import Blog, blog
 from tests.server import Database
+from tests.ui_routes import urls
 
 #: The viewer's session keeps one connection while who reads the log is recorded on another.
 POOL = {"pool_size": 3, "max_overflow": 0, "pool_timeout": 3}
@@ -204,6 +206,26 @@ def test_reading_is_recorded_before_it_is_shown(site: Blog, client: FlaskClient)
     ]
     page = client.get("/audit/views").text
     assert page.index("api_changes") < page.index("record") < page.index("actor:bob")
+
+
+def test_nobody_can_hide_what_they_asked_for(site: Blog, client: FlaskClient) -> None:
+    """By what no page understands, nor behind terms that say nothing."""
+    junk = {f"junk{number}": "x" * 900 for number in range(20)}
+    hidden = f'-"{chr(1) * 1_900}" alice'
+    client.get("/audit/", query_string={**junk, "key": "x" * 9_000, "as-of": "x" * 9_000, "q": hidden, "tz": "UTC"})
+    [(query,)] = site.rows("SELECT query FROM audit_view")
+    assert query == {"q": hidden, "tz": "UTC"}
+    assert client.get(f"/audit/record?table=post&key={'0' * 2_000}1").status_code == 400
+    assert client.get(f"/audit/api/record?table=post&key={'0' * 2_000}1").status_code == 400
+
+
+def test_what_each_page_is_asked_for_is_recorded(site: Blog, client: FlaskClient) -> None:
+    for url in urls(site):
+        with client.get(url) as answer:
+            answer.get_data()
+        asked = dict(parse_qsl(urlsplit(url).query))
+        [(query,)] = site.rows("SELECT query FROM audit_view ORDER BY id DESC LIMIT 1") or [({},)]
+        assert answer.status_code != 200 or asked.items() <= query.items(), url
 
 
 def test_what_cannot_be_recorded_is_not_shown(site: Blog, client: FlaskClient) -> None:

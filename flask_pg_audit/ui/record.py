@@ -25,8 +25,10 @@ from ..history.versions import read_row_state
 from .arguments import read_list, read_position, refuse_both
 from .language import gettext, message
 from .links import link
+from .numbers import format_number
 from .past import Past, read_past
 from .versions import Comparison, read_comparison
+from .view_log import MAX_ARGUMENT_LENGTH
 from .viewer import Reading, Viewer
 
 #: Characters of a value in the timeline, and of one that an update changed.
@@ -177,6 +179,8 @@ def read_key(table: RecordedTable, text: str) -> Mapping[str, Any]:
 
     :raises werkzeug.exceptions.BadRequest: it is none of ``table``.
     """
+    if len(text) > MAX_ARGUMENT_LENGTH:  # more would not be recorded of it
+        raise BadRequest(gettext("key: at most %(number)s characters.", number=format_number(MAX_ARGUMENT_LENGTH)))
     if "\0" in text:
         raise BadRequest(gettext("key: PostgreSQL has no text with U+0000 in it."))
     try:
