@@ -11,13 +11,13 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from flask_sqlalchemy import SQLAlchemy
-from jinja2 import DictLoader
+from jinja2 import DictLoader, StrictUndefined
 from sqlalchemy import create_engine, event, text
 
 from flask_pg_audit import Access, FlaskAudit, install_audit_triggers
 from tests.blog import Blog, blog, other_table
 from tests.server import Database
-from tests.ui_routes import read_all, read_pages
+from tests.ui_routes import read_all, read_pages, urls
 
 
 @pytest.fixture
@@ -403,6 +403,24 @@ def test_a_hosts_templates_cannot_break_or_open_the_pages(site: Blog, client: Fl
         assert "<script>" not in page
     assert "&lt;script&gt;" in client.get("/audit/").text
     assert "fpa_visible" not in app.jinja_env.filters
+
+
+def test_a_host_may_be_strict_and_have_filters_of_its_own(site: Blog, client: FlaskClient) -> None:
+    site.app.jinja_env.undefined = StrictUndefined
+    site.app.jinja_env.filters["truncate"] = lambda text: text[:10]
+    execute(site, "INSERT INTO post (id, title) VALUES (1, 'x')")
+    execute(site, "UPDATE post SET title = 'y'")
+    pages = [
+        "/audit/?q=op:insert",
+        "/audit/?q=no:such",
+        "/audit/transaction?id=1&done=revert",
+        "/audit/views",
+        *urls(site),
+    ]
+    for url in pages:
+        with client.get(url) as answer:
+            assert answer.status_code in (200, 403), url
+    assert site.app.jinja_env.undefined is StrictUndefined
 
 
 def test_a_hosts_context_processor_that_fails_is_left_out(

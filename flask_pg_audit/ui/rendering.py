@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from flask import current_app, url_for
-from jinja2 import Environment
+from jinja2 import Environment, StrictUndefined, Undefined
+from jinja2.filters import do_truncate
 
 from ..history.export_formats import FORMATS
 from .catalog import get_language
@@ -123,6 +124,9 @@ def _environment() -> Environment:
     state = get_ui_state()
     if state.environment is None:
         environment = current_app.jinja_env.overlay(**_EXPECTED)
+        # Ours ask for what may not be there; a host's own may lean on another leniency than this one.
+        if issubclass(environment.undefined, StrictUndefined):
+            environment.undefined = Undefined
         environment.filters = {
             **environment.filters,
             "fpa_visible": visible,
@@ -136,6 +140,7 @@ def _environment() -> Environment:
             "fpa_value": show_value,
             "fpa_difference": show_difference,
             "fpa_clip": clip,
+            "fpa_truncate": do_truncate,  # a name that hosts take for filters of their own
         }  # the host's own stay as they are
         environment.globals = {
             **environment.globals,
