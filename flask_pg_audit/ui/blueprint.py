@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, current_app, request
 from flask.typing import ResponseReturnValue
@@ -131,11 +132,15 @@ def _granted() -> Access:
 
 
 def _is_open_for_debugging() -> bool:
-    """A request that a proxy passes on comes from the proxy's machine, whoever sent it."""
+    """A request that a proxy passes on comes from the proxy's machine, whoever sent it.
+
+    And a site whose name is made to lead to this machine has the browser here ask in that name, and reads the answer.
+    """
     config = current_app.extensions["audit"].config
     is_direct = not any(name in request.headers for name in ("X-Forwarded-For", "Forwarded", "X-Real-IP"))
     is_here = request.remote_addr in ("127.0.0.1", "::1")
-    return bool(config.ui_open_in_debug and current_app.debug and is_here and is_direct)
+    is_by_name = urlsplit(f"//{request.host}").hostname in ("localhost", "127.0.0.1", "::1")
+    return bool(config.ui_open_in_debug and current_app.debug and is_here and is_by_name and is_direct)
 
 
 def _warn_once() -> None:
