@@ -219,6 +219,23 @@ def test_nobody_can_hide_what_they_asked_for(site: Blog, client: FlaskClient) ->
     assert client.get(f"/audit/api/record?table=post&key={'0' * 2_000}1").status_code == 400
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "record?table=post&key=77",
+        "record?table=post&key=1&with=no",
+        "record?table=post&key=1&as-of=no",
+        "export?q=no:x",
+    ],
+)
+def test_what_was_asked_for_in_vain_is_recorded(site: Blog, client: FlaskClient, path: str) -> None:
+    """Whether there is a record can be told from what the answer complains of."""
+    assert client.get(f"/audit/{path}").status_code in (400, 404)
+    assert client.get("/audit/static/no.css").status_code == 404
+    asked = dict(parse_qsl(urlsplit(path).query))
+    assert site.rows("SELECT page, query, row_count FROM audit_view") == [(f"audit.{path.partition('?')[0]}", asked, 0)]
+
+
 def test_what_each_page_is_asked_for_is_recorded(site: Blog, client: FlaskClient) -> None:
     for url in urls(site):
         with client.get(url) as answer:

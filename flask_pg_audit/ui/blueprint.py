@@ -21,7 +21,8 @@ from .language import gettext, message
 from .problem import answer_problem, answer_refusal
 from .reverting import carry_out, show_preview
 from .state import get_ui_state
-from .viewer import open_viewer
+from .viewer import find_viewer, open_viewer
+from .views import is_look, log_view
 
 _CLOSED = (
     "The audit log is closed: this application has no access rule. Register one with @audit.access_loader; it "
@@ -168,7 +169,7 @@ def _unavailable(error: AuditError) -> ResponseReturnValue:
 
 
 def _bad_request(error: BadRequest) -> ResponseReturnValue:
-    return answer_problem(400, gettext("Bad request"), error.description or "")
+    return _in_vain() or answer_problem(400, gettext("Bad request"), error.description or "")
 
 
 def _forbidden(error: Forbidden) -> ResponseReturnValue:
@@ -176,7 +177,18 @@ def _forbidden(error: Forbidden) -> ResponseReturnValue:
 
 
 def _not_found(error: NotFound) -> ResponseReturnValue:
-    return answer_problem(404, gettext("Not found"), error.description or "")
+    return _in_vain() or answer_problem(404, gettext("Not found"), error.description or "")
+
+
+def _in_vain() -> ResponseReturnValue | None:
+    """That there is no such record is an answer too, and recorded as others are; what to answer if it cannot be."""
+    viewer = find_viewer()
+    if viewer is not None and viewer.state.metadatas and is_look():
+        try:
+            log_view(viewer, "view", 0)
+        except AuditError as error:
+            return _unavailable(error)
+    return None
 
 
 def _add_security_headers(response: Response) -> Response:

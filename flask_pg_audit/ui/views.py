@@ -95,8 +95,17 @@ def build_view(viewer: Viewer, action: ViewAction, row_count: int | None) -> Vie
     )
 
 
+def is_look() -> bool:
+    """Whether what is asked for is something of the log, and not a stylesheet."""
+    return _page() in _ASKED
+
+
+def _page() -> str:
+    return (request.endpoint or "").removeprefix("audit.")
+
+
 def _asked() -> Mapping[str, str | Sequence[str]]:
     """The arguments that the page understands. Of those that are given several times it takes the first, or all."""
-    names = _ASKED[(request.endpoint or "").removeprefix("audit.")].split()
+    names = _ASKED[_page()].split()
     given = {name: request.args.getlist(name) for name in (*names, "bind", "tz") if name in request.args}
     return {name: values if name == "with" and len(values) > 1 else values[0] for name, values in given.items()}
