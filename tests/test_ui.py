@@ -382,6 +382,22 @@ def test_a_host_can_put_the_pages_into_its_own(database: Database) -> None:
             assert "audit.css" in page and "fpa-body" not in page
 
 
+def test_what_a_hosts_template_sets_or_imports_is_its_own(database: Database) -> None:
+    host = (
+        "{% set page, viewer = 'home', none %}{% from 'macros.html' import link, when %}<title>{% block title %}"
+        "{% endblock %}</title>{% block nav %}{{ page }}: {{ link('news') }}{% endblock %}"
+        "{% block head %}{% endblock %}{% block content %}{% endblock %}"
+    )
+    macros = "{% macro link(to) %}host to {{ to }}{% endmacro %}{% macro when() %}{% endmacro %}"
+    with blog(database.url(), AUDIT_UI_BASE_TEMPLATE="host.html", AUDIT_UI_REVERT=True) as site:
+        site.audit.access_loader(lambda: Access(export=True, revert=True))
+        site.app.jinja_loader = DictLoader({"host.html": host, "macros.html": macros})
+        execute(site, "INSERT INTO post (title) VALUES ('x')")
+        for page in read_pages(site, site.app.test_client()):
+            assert page.count("home: host to news") == page.count("host to") == 1
+            assert page.count("Audit log</title>") == 1 and '<div class="fpa-main"' in page
+
+
 def test_the_stylesheet_reaches_nothing_of_a_host(client: FlaskClient) -> None:
     with client.get("/audit/static/audit.css") as answer:
         sheet = re.sub(r"/\*.*?\*/", "", answer.get_data(as_text=True), flags=re.DOTALL)
