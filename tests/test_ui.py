@@ -11,13 +11,13 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from flask_sqlalchemy import SQLAlchemy
-from jinja2 import DictLoader
+from jinja2 import DictLoader, StrictUndefined
 from sqlalchemy import create_engine, event, text
 
 from flask_pg_audit import Access, FlaskAudit, install_audit_triggers
 from tests.blog import Blog, blog, other_table
 from tests.server import Database
-from tests.ui_routes import read_all, read_pages
+from tests.ui_routes import read_all, read_pages, urls
 
 
 @pytest.fixture
@@ -252,6 +252,17 @@ def test_times_are_in_utc_or_in_a_zone_of_choice(site: Blog, client: FlaskClient
 # Other states of the database
 
 
+@pytest.mark.parametrize("argument", ["endpoint=x", "_anchor=x", "_method=x", "_scheme=javascript&_external=1"])
+def test_no_argument_is_taken_for_one_of_the_function_that_makes_urls(
+    site: Blog, client: FlaskClient, argument: str
+) -> None:
+    execute(site, "INSERT INTO post (id, title) VALUES (1, 'x')")
+    for path in ("?", "record?table=post&key=1&with=&"):
+        page = client.get(f"/audit/{path}tz=Asia/Tokyo&{argument}")  # a link leads back to UTC
+        assert page.status_code == 200
+        assert "javascript:" not in page.text
+
+
 def test_missing_tables_are_explained(database: Database) -> None:
     with blog(database.url(), install=False) as site:
         site.audit.access_loader(lambda: True)
@@ -371,6 +382,22 @@ def test_a_host_can_put_the_pages_into_its_own(database: Database) -> None:
             assert "audit.css" in page and "fpa-body" not in page
 
 
+def test_what_a_hosts_template_sets_or_imports_is_its_own(database: Database) -> None:
+    host = (
+        "{% set page, viewer = 'home', none %}{% from 'macros.html' import link, when %}<title>{% block title %}"
+        "{% endblock %}</title>{% block nav %}{{ page }}: {{ link('news') }}{% endblock %}"
+        "{% block head %}{% endblock %}{% block content %}{% endblock %}"
+    )
+    macros = "{% macro link(to) %}host to {{ to }}{% endmacro %}{% macro when() %}{% endmacro %}"
+    with blog(database.url(), AUDIT_UI_BASE_TEMPLATE="host.html", AUDIT_UI_REVERT=True) as site:
+        site.audit.access_loader(lambda: Access(export=True, revert=True))
+        site.app.jinja_loader = DictLoader({"host.html": host, "macros.html": macros})
+        execute(site, "INSERT INTO post (title) VALUES ('x')")
+        for page in read_pages(site, site.app.test_client()):
+            assert page.count("home: host to news") == page.count("host to") == 1
+            assert page.count("Audit log</title>") == 1 and '<div class="fpa-main"' in page
+
+
 def test_the_stylesheet_reaches_nothing_of_a_host(client: FlaskClient) -> None:
     with client.get("/audit/static/audit.css") as answer:
         sheet = re.sub(r"/\*.*?\*/", "", answer.get_data(as_text=True), flags=re.DOTALL)
@@ -392,6 +419,24 @@ def test_a_hosts_templates_cannot_break_or_open_the_pages(site: Blog, client: Fl
         assert "<script>" not in page
     assert "&lt;script&gt;" in client.get("/audit/").text
     assert "fpa_visible" not in app.jinja_env.filters
+
+
+def test_a_host_may_be_strict_and_have_filters_of_its_own(site: Blog, client: FlaskClient) -> None:
+    site.app.jinja_env.undefined = StrictUndefined
+    site.app.jinja_env.filters["truncate"] = lambda text: text[:10]
+    execute(site, "INSERT INTO post (id, title) VALUES (1, 'x')")
+    execute(site, "UPDATE post SET title = 'y'")
+    pages = [
+        "/audit/?q=op:insert",
+        "/audit/?q=no:such",
+        "/audit/transaction?id=1&done=revert",
+        "/audit/views",
+        *urls(site),
+    ]
+    for url in pages:
+        with client.get(url) as answer:
+            assert answer.status_code in (200, 403), url
+    assert site.app.jinja_env.undefined is StrictUndefined
 
 
 def test_a_hosts_context_processor_that_fails_is_left_out(

@@ -82,6 +82,10 @@ def test_the_log_is_open_to_this_machine_while_debugging(database: Database) -> 
         assert client.get("/audit/", environ_overrides={"REMOTE_ADDR": "10.0.0.7"}).status_code == 403
         for header in ("X-Forwarded-For", "Forwarded", "X-Real-IP"):
             assert client.get("/audit/", headers={header: "127.0.0.1"}).status_code == 403
+        for host in ("localhost:5000", "127.0.0.1:5000", "[::1]:5000"):
+            assert client.get("/audit/", headers={"Host": host}).status_code == 200
+        for host in ("evil.example", "localhost.evil.example:5000", "127.0.0.1.evil.example"):  # DNS rebinding
+            assert client.get("/audit/", headers={"Host": host}).status_code == 403
         site.audit.access_loader(lambda: False)
         assert client.get("/audit/").status_code == 403
 

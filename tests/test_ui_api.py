@@ -7,15 +7,17 @@ import io
 import json
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from flask.testing import FlaskClient
 from jsonschema import Draft202012Validator
-from sqlalchemy import text
+from sqlalchemy import Column, String, text
 
-from flask_pg_audit import Access
+from flask_pg_audit import Access, audited
 from tests.blog import Blog, blog
 from tests.server import Database
+from tests.ui_routes import urls
 
 #: The viewer's session keeps one connection while who reads the log is recorded on another.
 POOL = {"pool_size": 3, "max_overflow": 0, "pool_timeout": 3}
@@ -164,6 +166,33 @@ def test_the_api_under_another_root(site: Blog) -> None:
     assert document["servers"] == [{"url": "/shop/audit/api"}]
 
 
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("record?table=post&key=1%00", "key"),
+        ("record?table=post&key=", "key"),
+        ("changes?limit=000000001000", "limit"),  # its first nine digits are a 1
+        ("changes?limit=501", "limit"),
+        ("changes?limit=%D9%A3", "limit"),
+    ],
+)
+def test_an_argument_of_the_api_that_makes_no_sense(client: FlaskClient, path: str, name: str) -> None:
+    answer = client.get(f"/audit/api/{path}")
+    assert answer.status_code == 400
+    assert answer.get_json()["error"].startswith(f"{name}: ")
+
+
+def test_the_api_takes_no_text_with_a_null_character_for_a_key(site: Blog, client: FlaskClient) -> None:
+    class Tag(site.db.Model):  # type: ignore[name-defined, misc]
+        __table_args__ = {"info": audited()}  # noqa: RUF012
+        name = Column(String, primary_key=True)
+
+    with site.app.app_context():
+        site.db.create_all()
+    answer = client.get("/audit/api/record?table=tag&key=a%00")
+    assert answer.status_code == 400 and "U+0000" in answer.get_json()["error"]
+
+
 def test_reading_is_recorded_before_it_is_shown(site: Blog, client: FlaskClient) -> None:
     client.get("/audit/")
     client.get("/audit/?q=actor:bob")
@@ -177,6 +206,43 @@ def test_reading_is_recorded_before_it_is_shown(site: Blog, client: FlaskClient)
     ]
     page = client.get("/audit/views").text
     assert page.index("api_changes") < page.index("record") < page.index("actor:bob")
+
+
+def test_nobody_can_hide_what_they_asked_for(site: Blog, client: FlaskClient) -> None:
+    """By what no page understands, nor behind terms that say nothing."""
+    junk = {f"junk{number}": "x" * 900 for number in range(20)}
+    hidden = f'-"{chr(1) * 1_900}" alice'
+    client.get("/audit/", query_string={**junk, "key": "x" * 9_000, "as-of": "x" * 9_000, "q": hidden, "tz": "UTC"})
+    [(query,)] = site.rows("SELECT query FROM audit_view")
+    assert query == {"q": hidden, "tz": "UTC"}
+    assert client.get(f"/audit/record?table=post&key={'0' * 2_000}1").status_code == 400
+    assert client.get(f"/audit/api/record?table=post&key={'0' * 2_000}1").status_code == 400
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "record?table=post&key=77",
+        "record?table=post&key=1&with=no",
+        "record?table=post&key=1&as-of=no",
+        "export?q=no:x",
+    ],
+)
+def test_what_was_asked_for_in_vain_is_recorded(site: Blog, client: FlaskClient, path: str) -> None:
+    """Whether there is a record can be told from what the answer complains of."""
+    assert client.get(f"/audit/{path}").status_code in (400, 404)
+    assert client.get("/audit/static/no.css").status_code == 404
+    asked = dict(parse_qsl(urlsplit(path).query))
+    assert site.rows("SELECT page, query, row_count FROM audit_view") == [(f"audit.{path.partition('?')[0]}", asked, 0)]
+
+
+def test_what_each_page_is_asked_for_is_recorded(site: Blog, client: FlaskClient) -> None:
+    for url in urls(site):
+        with client.get(url) as answer:
+            answer.get_data()
+        asked = dict(parse_qsl(urlsplit(url).query))
+        [(query,)] = site.rows("SELECT query FROM audit_view ORDER BY id DESC LIMIT 1") or [({},)]
+        assert answer.status_code != 200 or asked.items() <= query.items(), url
 
 
 def test_what_cannot_be_recorded_is_not_shown(site: Blog, client: FlaskClient) -> None:

@@ -37,6 +37,7 @@ def site(database: Database) -> Iterator[Site]:
         {"Origin": "http://localhost:8080"},
         {"Origin": "null"},
         {"Origin": ""},
+        {"Origin": "http://["},
     ],
 )
 def test_what_another_site_sends_is_refused(site: Site, headers: dict[str, str]) -> None:

@@ -55,6 +55,13 @@ def test_a_problem_has_the_frame_of_the_log_and_a_way_back(
     assert client.get(f"/audit/{path}", headers={"Accept": "application/json"}).get_json()["error"]
 
 
+def test_pages_below_a_prefix_with_api_in_it_are_pages(database: Database) -> None:
+    with shop(database.url(), AUDIT_URL_PREFIX="/api/audit") as made:
+        client = made.client
+        assert client.get("/api/audit/?before=x").mimetype == "text/html"
+        assert client.get("/api/audit/api/changes?before=x").mimetype == "application/json"
+
+
 @pytest.mark.parametrize("path", ["?before=x", "export?format=xls", "transaction?id=x", "?tz=Nowhere"])
 def test_what_was_searched_for_is_still_there(client: FlaskClient, path: str) -> None:
     answer = client.get(f"/audit/{path}&q=a%22b")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -12,25 +13,25 @@ from flask import Response, jsonify, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import BadRequest, NotFound
 
-from ..errors import AuditConfigError
 from ..history.budget import Budget
 from ..history.export import ExportRow, rows_at
 from ..history.export_formats import render_object
 from ..history.extent import Reached, read_reached
 from ..history.feed import read_places, search_places
 from ..history.filter import ChangeFilter
-from ..history.key import parse_key
 from ..history.paging import Slice
 from ..history.position import Position
 from ..history.timeline import order_places, record_places
 from ..history.transactions import Transaction, read_page
 from .arguments import MIN_ID, read_id, read_position, refuse_both
 from .openapi import build_openapi
+from .record import read_key
 from .searching import read_query
 from .viewer import Reading, get_viewer
 from .views import log_view
 
 MAX_LIMIT, DEFAULT_LIMIT = 500, 50
+_LIMIT = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 _Places = list[tuple[str, Position]]
 
@@ -95,10 +96,7 @@ def show_record() -> ResponseReturnValue:
         table = reading.table(request.args.get("table", ""))
         if table is None or not set(table.key_names) <= set(table.column_names):
             raise NotFound("There is no such table to be seen.")
-        try:
-            key = parse_key(table.audited, request.args.get("key", ""))
-        except AuditConfigError as error:
-            raise BadRequest(f"key: {error}.") from error
+        key = read_key(table, request.args.get("key", ""))
         query = order_places(record_places(table, key), before, after, limit + 1)
         rows, more = _rows(reading, read_places(reading.connection, query), limit, after is not None)
     log_view(viewer, "view", len(rows))
@@ -112,7 +110,7 @@ def show_openapi() -> ResponseReturnValue:
 
 def _limit() -> int:
     text = request.args.get("limit", str(DEFAULT_LIMIT))
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= MAX_LIMIT:
+    if not _LIMIT.fullmatch(text) or not 1 <= int(text) <= MAX_LIMIT:
         raise BadRequest(f"limit: {text[:40]!r} is no number from 1 to {MAX_LIMIT}.")
     return int(text)
 

@@ -92,7 +92,8 @@ def read_id(name: str) -> int | None:
 
 def prefers_json() -> bool:
     """Whether a program asks, not a person."""
-    is_api = "/api/" in request.path
+    # Not by its path: a host may mount the pages below "/api" as well.
+    is_api = (request.endpoint or "").startswith(("audit.api_", "audit.openapi"))
     return is_api or request.accept_mimetypes.best_match(["text/html", "application/json"]) == "application/json"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, current_app, request
 from flask.typing import ResponseReturnValue
@@ -20,7 +21,8 @@ from .language import gettext, message
 from .problem import answer_problem, answer_refusal
 from .reverting import carry_out, show_preview
 from .state import get_ui_state
-from .viewer import open_viewer
+from .viewer import find_viewer, open_viewer
+from .views import is_look, log_view
 
 _CLOSED = (
     "The audit log is closed: this application has no access rule. Register one with @audit.access_loader; it "
@@ -131,11 +133,15 @@ def _granted() -> Access:
 
 
 def _is_open_for_debugging() -> bool:
-    """A request that a proxy passes on comes from the proxy's machine, whoever sent it."""
+    """A request that a proxy passes on comes from the proxy's machine, whoever sent it.
+
+    And a site whose name is made to lead to this machine has the browser here ask in that name, and reads the answer.
+    """
     config = current_app.extensions["audit"].config
     is_direct = not any(name in request.headers for name in ("X-Forwarded-For", "Forwarded", "X-Real-IP"))
     is_here = request.remote_addr in ("127.0.0.1", "::1")
-    return bool(config.ui_open_in_debug and current_app.debug and is_here and is_direct)
+    is_by_name = urlsplit(f"//{request.host}").hostname in ("localhost", "127.0.0.1", "::1")
+    return bool(config.ui_open_in_debug and current_app.debug and is_here and is_by_name and is_direct)
 
 
 def _warn_once() -> None:
@@ -163,7 +169,7 @@ def _unavailable(error: AuditError) -> ResponseReturnValue:
 
 
 def _bad_request(error: BadRequest) -> ResponseReturnValue:
-    return answer_problem(400, gettext("Bad request"), error.description or "")
+    return _in_vain() or answer_problem(400, gettext("Bad request"), error.description or "")
 
 
 def _forbidden(error: Forbidden) -> ResponseReturnValue:
@@ -171,7 +177,18 @@ def _forbidden(error: Forbidden) -> ResponseReturnValue:
 
 
 def _not_found(error: NotFound) -> ResponseReturnValue:
-    return answer_problem(404, gettext("Not found"), error.description or "")
+    return _in_vain() or answer_problem(404, gettext("Not found"), error.description or "")
+
+
+def _in_vain() -> ResponseReturnValue | None:
+    """That there is no such record is an answer too, and recorded as others are; what to answer if it cannot be."""
+    viewer = find_viewer()
+    if viewer is not None and viewer.state.metadatas and is_look():
+        try:
+            log_view(viewer, "view", 0)
+        except AuditError as error:
+            return _unavailable(error)
+    return None
 
 
 def _add_security_headers(response: Response) -> Response:

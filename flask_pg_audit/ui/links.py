@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from flask import request, url_for
@@ -19,6 +20,9 @@ NAVIGATION = (
     ("table", message("Tables")),
     ("views", message("Readers")),
 )
+
+#: Arguments of a URL that :func:`url_for` would take for its own.
+_RESERVED = re.compile("endpoint|_.*", re.DOTALL)
 
 
 def link(endpoint: str, **arguments: object) -> str:
@@ -38,7 +42,11 @@ def here(**arguments: str) -> str:
     """The URL of the page that is being shown, with other arguments; ``""`` takes one out."""
     kept = {**request.args.to_dict(flat=False), **{name: [value] for name, value in arguments.items() if value}}
     taken_out = [name for name, value in arguments.items() if value == ""]
-    texts = {name: values for name, values in kept.items() if name not in taken_out and values != [""]}
+    texts = {
+        name: values
+        for name, values in kept.items()
+        if name not in taken_out and values != [""] and not _RESERVED.fullmatch(name)
+    }
     return url_for(request.endpoint or "audit.index", **texts)  # type: ignore[arg-type]
 
 

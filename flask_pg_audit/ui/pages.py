@@ -21,7 +21,7 @@ from .room import FULL
 from .search import form_of
 from .searching import read_form, read_query
 from .table import read_table_page, read_tables_page
-from .tail import BOOKKEEPING, build_tail, look, read_mark, read_news
+from .tail import build_tail, look, read_mark, read_news
 from .transaction import read_transaction_page
 from .viewer import get_viewer
 from .views import log_view, read_views_page
@@ -63,7 +63,7 @@ def show_news() -> ResponseReturnValue:
         news = read_news(viewer, reading, query, known or Mark(), sight)
     body, news = render_list("feed.html", news, query=query, fpa_page=_FRAGMENT)
     if news.groups or known is None:
-        log_view(viewer, "search" if query.text.strip() else "view", news.row_count, leave_out=BOOKKEEPING)
+        log_view(viewer, "search" if query.text.strip() else "view", news.row_count)
     is_news = bool(news.groups) or news.bottom is not None
     return body if is_news else "", 200 if is_news else 204, {"X-Audit-Mark": news.mark}
 

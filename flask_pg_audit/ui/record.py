@@ -25,8 +25,10 @@ from ..history.versions import read_row_state
 from .arguments import read_list, read_position, refuse_both
 from .language import gettext, message
 from .links import link
+from .numbers import format_number
 from .past import Past, read_past
 from .versions import Comparison, read_comparison
+from .view_log import MAX_ARGUMENT_LENGTH
 from .viewer import Reading, Viewer
 
 #: Characters of a value in the timeline, and of one that an update changed.
@@ -167,12 +169,18 @@ def find_record(viewer: Viewer, reading: Reading) -> Record:
         raise NotFound(gettext(_NOT_FOUND))
     if not table.key_names:
         raise NotFound(gettext("The table has no primary key, so no record can be told from another."))
-    values = _parse_key(table, text)
+    values = read_key(table, text)
     key = _read_key(reading, table, values)
     return Record(table, text, key, values, _mapper_of(viewer, table.table))
 
 
-def _parse_key(table: RecordedTable, text: str) -> Mapping[str, Any]:
+def read_key(table: RecordedTable, text: str) -> Mapping[str, Any]:
+    """The values of a key in the query string.
+
+    :raises werkzeug.exceptions.BadRequest: it is none of ``table``.
+    """
+    if len(text) > MAX_ARGUMENT_LENGTH:  # more would not be recorded of it
+        raise BadRequest(gettext("key: at most %(number)s characters.", number=format_number(MAX_ARGUMENT_LENGTH)))
     if "\0" in text:
         raise BadRequest(gettext("key: PostgreSQL has no text with U+0000 in it."))
     try:

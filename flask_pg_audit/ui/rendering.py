@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import datetime
+import secrets
 from collections.abc import Mapping
 from typing import Any
 
 from flask import current_app, url_for
-from jinja2 import Environment
+from jinja2 import Environment, StrictUndefined, Undefined
+from jinja2.filters import do_truncate
+from markupsafe import Markup
 
 from ..history.export_formats import FORMATS
 from .catalog import get_language
@@ -49,14 +52,25 @@ def render_page(template: str, *, room: Room | None = None, **values: object) ->
     :param room: how much of each value is shown. Without it, as much as leaves the page below 200 KB: it is rendered
         again with less until it is.
     """
-    page = {**_host_values(), "url_for": url_for, "fpa_language": get_language(), **_frame(), **values}
+    common = {**_host_values(), "url_for": url_for, "fpa_language": get_language()}
+    page = {**common, **_frame(), **values}
     found = _environment().get_template(f"flask_pg_audit/{template}")
     body = ""
     for fpa_room in ROOMS if room is None else (room,):
-        body = found.render({**page, "fpa_room": fpa_room})
+        body = _put_into_host(found.render({**page, "fpa_room": fpa_room}), common, page.get("fpa_cut"))
         if len(body.encode()) <= MAX_PAGE:
             break
     return body
+
+
+def _put_into_host(body: str, common: Mapping[str, Any], cut: str | None) -> str:
+    """The parts of a page in the blocks of the host's template; any other page as it is."""
+    viewer = find_viewer()
+    if viewer is None or cut is None or cut not in body:
+        return body
+    parts = [Markup(part) for part in body.split(cut)]  # noqa: S704 (rendered, with autoescaping)
+    hosted = _environment().get_template("flask_pg_audit/_hosted.html")
+    return hosted.render({**common, "fpa_host": viewer.state.config.ui_base_template, "fpa_parts": parts})
 
 
 def _frame() -> dict[str, Any]:
@@ -74,7 +88,9 @@ def _frame() -> dict[str, Any]:
         "revert_link": revert_link,
         "fpa_token_name": TOKEN_FIELD,
         "fpa_csrf_name": current_app.config.get("WTF_CSRF_FIELD_NAME", "csrf_token"),
-        "fpa_base": config.ui_base_template or "flask_pg_audit/base.html",
+        "fpa_base": "flask_pg_audit/_parts.html" if config.ui_base_template else "flask_pg_audit/base.html",
+        # Nobody can know it, so that no value is taken for it.
+        "fpa_cut": secrets.token_hex(16),
         "fpa_is_hosted": config.ui_base_template is not None,
         "fpa_nav": NAVIGATION,
         "fpa_binds": list(viewer.state.metadatas),
@@ -123,6 +139,9 @@ def _environment() -> Environment:
     state = get_ui_state()
     if state.environment is None:
         environment = current_app.jinja_env.overlay(**_EXPECTED)
+        # Ours ask for what may not be there; a host's own may lean on another leniency than this one.
+        if issubclass(environment.undefined, StrictUndefined):
+            environment.undefined = Undefined
         environment.filters = {
             **environment.filters,
             "fpa_visible": visible,
@@ -136,6 +155,7 @@ def _environment() -> Environment:
             "fpa_value": show_value,
             "fpa_difference": show_difference,
             "fpa_clip": clip,
+            "fpa_truncate": do_truncate,  # a name that hosts take for filters of their own
         }  # the host's own stay as they are
         environment.globals = {
             **environment.globals,

@@ -36,9 +36,6 @@ MOST = 100
 #: while somebody keeps a transaction open for hours, more would be read again every two seconds.
 REACH = 10_000
 
-#: Arguments that are no question about the log.
-BOOKKEEPING = ("mark", "known", "bottom", "waiting", "unsaid")
-
 _KNOWN = re.compile(r"(?:-?[0-9]{1,19}(?:\.-?[0-9]{1,19})*)?", re.ASCII)
 _TALLY = re.compile(r"([0-9]{1,9})(\+?)", re.ASCII)
 

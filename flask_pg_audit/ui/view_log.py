@@ -34,8 +34,9 @@ from .language import gettext, message
 
 ViewAction = Literal["view", "search", "export", "revert"]
 
-#: Characters of JSON that are kept of a query: of all of it, and of one argument.
-MAX_QUERY_LENGTH, MAX_ARGUMENT_LENGTH = 4_000, 1_000
+#: Characters of JSON that are kept of a query, and characters of one argument: a whole search, of whatever characters,
+#: or somebody would put what must not be seen behind much that says nothing.
+MAX_QUERY_LENGTH, MAX_ARGUMENT_LENGTH = 16_000, 2_000
 
 #: Characters that are kept of everything else.
 MAX_TEXT_LENGTH = 200
@@ -187,10 +188,7 @@ def _query_text(query: Mapping[str, str | Sequence[str]]) -> str:
 def _argument(value: str | Sequence[str]) -> str | list[str]:
     if isinstance(value, str):
         # No character takes more than six in JSON: "\u0001".
-        short = _shortened(value, MAX_ARGUMENT_LENGTH)
-        if len(_json(short)) > MAX_ARGUMENT_LENGTH + 2:
-            short = _shortened(value, MAX_ARGUMENT_LENGTH // 6)
-        return short or ""
+        return _shortened(value, MAX_ARGUMENT_LENGTH) or ""
     kept: list[str] = []
     for number, part in enumerate(value):
         text = _argument(part)
