@@ -16,6 +16,7 @@ from sqlalchemy import create_engine, event, text
 
 from flask_pg_audit import Access, FlaskAudit, install_audit_triggers
 from tests.blog import Blog, blog, other_table
+from tests.orders import shop
 from tests.server import Database
 from tests.ui_routes import read_all, read_pages, urls
 
@@ -297,6 +298,19 @@ def test_an_unreadable_table_is_explained(site: Blog, client: FlaskClient) -> No
         assert "Grant it SELECT" in answer.text
     finally:
         execute(site, f"DROP ROLE {role}")
+
+
+@pytest.mark.parametrize("limit", ["statement_timeout", "lock_timeout"])
+def test_a_limit_of_the_database_is_explained(database: Database, limit: str) -> None:
+    """A migration holds the table, say."""
+    options = {"connect_args": {"options": f"-c {limit}=200ms"}}
+    with shop(database.url(), SQLALCHEMY_ENGINE_OPTIONS=options) as made:
+        made.run('INSERT INTO "order" VALUES (1)')
+        place = made.place("order")
+        with create_engine(database.url()).begin() as connection:
+            connection.execute(text("LOCK order_audit"))
+            assert "The database took longer than it may" in made.get("change", 503, table="order", at=place)
+        made.get("change", 200, table="order", at=place)
 
 
 def test_a_pool_that_is_used_up_is_explained(site: Blog, client: FlaskClient) -> None:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, current_app, request
 from flask.typing import ResponseReturnValue
-from sqlalchemy.exc import ProgrammingError, TimeoutError
+from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError, TimeoutError
 from werkzeug.exceptions import BadRequest, Forbidden, NotFound
 
 from ..errors import AuditConfigError, AuditError, AuditInstallError, sqlstate
@@ -34,7 +34,13 @@ _NOT_INSTALLED = (
     message("Not installed"),
     message("The audit tables are not in the database. Run: flask audit install"),
 )
+_TOO_LONG = (
+    message("Busy"),
+    message("The database took longer than it may for one question. Try again, or ask for less."),
+)
 _UNREADABLE = {
+    "57014": _TOO_LONG,  # by a statement_timeout
+    "55P03": _TOO_LONG,  # by a lock_timeout: somebody changes the tables
     "42P01": _NOT_INSTALLED,
     "3F000": _NOT_INSTALLED,
     "42703": (
@@ -104,6 +110,7 @@ def create_blueprint() -> Blueprint:
     blueprint.register_error_handler(Forbidden, _forbidden)
     blueprint.register_error_handler(AuditError, _unavailable)
     blueprint.register_error_handler(ProgrammingError, _unreadable)
+    blueprint.register_error_handler(OperationalError, _unreadable)
     blueprint.register_error_handler(TimeoutError, lambda error: answer_problem(503, *map(gettext, _BUSY)))
     return blueprint
 
@@ -152,7 +159,7 @@ def _warn_once() -> None:
         current_app.logger.warning(_CLOSED)
 
 
-def _unreadable(error: ProgrammingError) -> ResponseReturnValue:
+def _unreadable(error: DBAPIError) -> ResponseReturnValue:
     reason = _UNREADABLE.get(sqlstate(error) or "")
     if reason is None:
         raise error
