@@ -161,6 +161,33 @@ def test_the_api_pages_both_ways(client: FlaskClient) -> None:
     assert client.get(f"/audit/api/changes?limit=4&after={second['newer']}").json["changes"] == first["changes"]  # type: ignore[index]
 
 
+@pytest.mark.parametrize("path", ["changes?q=op:update", "record?table=post&key=1"])
+def test_an_answer_of_the_api_ends_where_it_gets_large(site: Blog, client: FlaskClient, path: str) -> None:
+    """And the next one goes on there, in both directions: nothing is skipped and nothing repeated."""
+    with site.app.app_context(), site.audit.context(username="bob"):
+        for number in range(8):
+            site.db.session.execute(
+                text("UPDATE post SET title = repeat(:letter, 1000000) WHERE id = 1"), {"letter": str(number)}
+            )
+            site.db.session.commit()
+    every = [change["position"] for change in _follow(client, path, "older", most=5)]
+    assert every == sorted(every, key=lambda position: int(position.partition(".")[2]), reverse=True)
+    assert len(every) == len(set(every)) == 9
+    back = _follow(client, f"{path}&after={every[-1]}", "newer", most=5)
+    assert sorted(change["position"] for change in back) == sorted(every[:-1])
+
+
+def _follow(client: FlaskClient, path: str, link: str, most: int) -> Iterator[Any]:
+    """The changes of an answer and of those that follow it; ``most`` of them at once."""
+    url: str | None = path
+    while url is not None:
+        answer = client.get(f"/audit/api/{url}").get_json()
+        assert 1 <= len(answer["changes"]) <= most and not answer["is_partial"]
+        yield from answer["changes"]
+        place, argument = answer[link], "before" if link == "older" else "after"
+        url = f"{path.partition('&after')[0]}&{argument}={place}" if place is not None else None
+
+
 def test_the_api_under_another_root(site: Blog) -> None:
     document: Any = site.app.test_client().get("/audit/api/openapi.json", base_url="http://localhost/shop").json
     assert document["servers"] == [{"url": "/shop/audit/api"}]

@@ -31,6 +31,12 @@ from .viewer import Reading, get_viewer
 from .views import log_view
 
 MAX_LIMIT, DEFAULT_LIMIT = 500, 50
+
+#: Characters of values that an answer has, unless one change alone has more: what it is made of is in memory at once.
+MAX_SIZE = 8_000_000
+
+#: So many changes are read first, to see how large they are.
+_FIRST = 4
 _LIMIT = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 _Places = list[tuple[str, Position]]
@@ -77,7 +83,8 @@ def list_changes() -> ResponseReturnValue:
         budget = Budget(viewer.state.config.search_seconds)
         found = search_places(reading.connection, reading.tables, _where(reading), slice_, budget)
         rows, more = _rows(reading, found.items, limit, after is not None)
-        reached = read_reached(reading.connection, viewer.metadata, found)
+        # What was not read for its size is nearer than where the search had to stop.
+        reached = None if more else read_reached(reading.connection, viewer.metadata, found)
     log_view(viewer, "search", len(rows))
     newer, older = _ends(rows, more, before, after)
     if reached is not None:
@@ -123,11 +130,19 @@ def _where(reading: Reading) -> ChangeFilter:
 
 
 def _rows(reading: Reading, found: _Places, limit: int, upwards: bool) -> tuple[Sequence[ExportRow], bool]:
-    """Newest first, and whether there are more in the direction of reading."""
-    wanted = found[:limit]
+    """Newest first, and whether there are more in the direction of reading: of large ones not all fit."""
+    wanted, rows = found[:limit], list[ExportRow]()
+    size = largest = number = 0
+    while number < len(wanted) and size < MAX_SIZE:
+        fitting = (MAX_SIZE - size) // largest if largest else _FIRST
+        part = wanted[number : number + max(1, fitting)]
+        read = rows_at(reading.connection, reading.tables, part)
+        sizes = [len(row.old or "") + len(row.new or "") for row in read]
+        size, largest, number = size + sum(sizes), max([largest, *sizes]), number + len(part)
+        rows += read
     if upwards:
-        wanted.reverse()
-    return rows_at(reading.connection, reading.tables, wanted), len(found) > limit
+        rows.reverse()
+    return rows, number < len(found)
 
 
 def _ends(

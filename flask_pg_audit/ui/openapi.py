@@ -155,7 +155,9 @@ def _paging(place: str) -> list[dict[str, Any]]:
     return [
         _parameter("before", f"Only older ones than this {place}."),
         _parameter("after", f"Only newer ones than this {place}, those next to it."),
-        _parameter("limit", "At most so many.", type="integer", minimum=1, maximum=500, default=50),
+        _parameter(
+            "limit", "At most so many; fewer of large ones.", type="integer", minimum=1, maximum=500, default=50
+        ),
         _parameter("bind", "The database; the default one unless given."),
     ]
 
