@@ -2,7 +2,7 @@
 
 Revision ID: 0001
 Revises:
-Create Date: 2026-11-25 17:51:53.490381
+Create Date: 2026-11-25 18:45:37.391099
 
 """
 
@@ -576,6 +576,13 @@ def upgrade() -> None:
                 IF FOUND THEN
                     RETURN NULL;
                 END IF;
+                -- No row, as of an upsert that only inserts; or one that is as it was.
+                IF NOT EXISTS (SELECT FROM new_rows OFFSET 1) AND NOT EXISTS (
+                    SELECT FROM new_rows AS new_row, old_rows AS old_row
+                    WHERE (new_row.id OPERATOR(pg_catalog.=) old_row.id) IS NOT TRUE
+                ) THEN
+                    RETURN NULL;
+                END IF;
                 -- A full join is never run as a nested loop, so a plan cached from an update of few rows stays fast (trap T1).
                 -- It hashes the old rows, and is a third slower where they do not fit into memory.
                 -- A changed key is the delete of the old key and the insert of the new one.
@@ -620,7 +627,7 @@ def upgrade() -> None:
         $audit$
         """,
         "REVOKE ALL ON FUNCTION public.public_customer_audit() FROM PUBLIC",
-        'COMMENT ON FUNCTION public.public_customer_audit() IS \'flask_pg_audit {"template": 1, "sha256": "11c724d98157985f", "table": ["public", "customer"], "audit_table": ["public", "customer_audit"]}\'',
+        'COMMENT ON FUNCTION public.public_customer_audit() IS \'flask_pg_audit {"template": 1, "sha256": "b070159e250d7d86", "table": ["public", "customer"], "audit_table": ["public", "customer_audit"]}\'',
     )
     # create trigger public_customer_audit_insert on customer (missing)
     op.audit_ddl(
@@ -732,6 +739,13 @@ def upgrade() -> None:
                 IF FOUND THEN
                     RETURN NULL;
                 END IF;
+                -- No row, as of an upsert that only inserts; or one that is as it was.
+                IF NOT EXISTS (SELECT FROM new_rows OFFSET 1) AND NOT EXISTS (
+                    SELECT FROM new_rows AS new_row, old_rows AS old_row
+                    WHERE (new_row.id OPERATOR(pg_catalog.=) old_row.id) IS NOT TRUE
+                ) THEN
+                    RETURN NULL;
+                END IF;
                 -- A full join is never run as a nested loop, so a plan cached from an update of few rows stays fast (trap T1).
                 -- It hashes the old rows, and is a third slower where they do not fit into memory.
                 -- A changed key is the delete of the old key and the insert of the new one.
@@ -775,7 +789,7 @@ def upgrade() -> None:
         $audit$
         """,
         "REVOKE ALL ON FUNCTION public.public_order_audit() FROM PUBLIC",
-        'COMMENT ON FUNCTION public.public_order_audit() IS \'flask_pg_audit {"template": 1, "sha256": "d4c65efd72011a48", "table": ["public", "order"], "audit_table": ["public", "order_audit"]}\'',
+        'COMMENT ON FUNCTION public.public_order_audit() IS \'flask_pg_audit {"template": 1, "sha256": "4371f7486a229e70", "table": ["public", "order"], "audit_table": ["public", "order_audit"]}\'',
     )
     # create trigger public_order_audit_insert on order (missing)
     op.audit_ddl(
@@ -885,6 +899,13 @@ def upgrade() -> None:
                 IF FOUND THEN
                     RETURN NULL;
                 END IF;
+                -- No row, as of an upsert that only inserts; or one that is as it was.
+                IF NOT EXISTS (SELECT FROM new_rows OFFSET 1) AND NOT EXISTS (
+                    SELECT FROM new_rows AS new_row, old_rows AS old_row
+                    WHERE (new_row.id OPERATOR(pg_catalog.=) old_row.id) IS NOT TRUE
+                ) THEN
+                    RETURN NULL;
+                END IF;
                 -- A full join is never run as a nested loop, so a plan cached from an update of few rows stays fast (trap T1).
                 -- It hashes the old rows, and is a third slower where they do not fit into memory.
                 -- A changed key is the delete of the old key and the insert of the new one.
@@ -928,7 +949,7 @@ def upgrade() -> None:
         $audit$
         """,
         "REVOKE ALL ON FUNCTION public.public_order_line_audit() FROM PUBLIC",
-        'COMMENT ON FUNCTION public.public_order_line_audit() IS \'flask_pg_audit {"template": 1, "sha256": "0bb50220d18275e0", "table": ["public", "order_line"], "audit_table": ["public", "order_line_audit"]}\'',
+        'COMMENT ON FUNCTION public.public_order_line_audit() IS \'flask_pg_audit {"template": 1, "sha256": "89eda8b843ade403", "table": ["public", "order_line"], "audit_table": ["public", "order_line_audit"]}\'',
     )
     # create trigger public_order_line_audit_insert on order_line (missing)
     op.audit_ddl(
@@ -1038,6 +1059,13 @@ def upgrade() -> None:
                 IF FOUND THEN
                     RETURN NULL;
                 END IF;
+                -- No row, as of an upsert that only inserts; or one that is as it was.
+                IF NOT EXISTS (SELECT FROM new_rows OFFSET 1) AND NOT EXISTS (
+                    SELECT FROM new_rows AS new_row, old_rows AS old_row
+                    WHERE (new_row.id OPERATOR(pg_catalog.=) old_row.id) IS NOT TRUE
+                ) THEN
+                    RETURN NULL;
+                END IF;
                 -- A full join is never run as a nested loop, so a plan cached from an update of few rows stays fast (trap T1).
                 -- It hashes the old rows, and is a third slower where they do not fit into memory.
                 -- A changed key is the delete of the old key and the insert of the new one.
@@ -1082,7 +1110,7 @@ def upgrade() -> None:
         $audit$
         """,
         "REVOKE ALL ON FUNCTION public.public_product_audit() FROM PUBLIC",
-        'COMMENT ON FUNCTION public.public_product_audit() IS \'flask_pg_audit {"template": 1, "sha256": "85e173a12a6067a4", "table": ["public", "product"], "audit_table": ["public", "product_audit"]}\'',
+        'COMMENT ON FUNCTION public.public_product_audit() IS \'flask_pg_audit {"template": 1, "sha256": "aa2fedac063d0be0", "table": ["public", "product"], "audit_table": ["public", "product_audit"]}\'',
     )
     # create trigger public_product_audit_insert on product (missing)
     op.audit_ddl(
@@ -1192,6 +1220,13 @@ def upgrade() -> None:
                 IF FOUND THEN
                     RETURN NULL;
                 END IF;
+                -- No row, as of an upsert that only inserts; or one that is as it was.
+                IF NOT EXISTS (SELECT FROM new_rows OFFSET 1) AND NOT EXISTS (
+                    SELECT FROM new_rows AS new_row, old_rows AS old_row
+                    WHERE (new_row.product_id OPERATOR(pg_catalog.=) old_row.product_id AND new_row.tag_id OPERATOR(pg_catalog.=) old_row.tag_id) IS NOT TRUE
+                ) THEN
+                    RETURN NULL;
+                END IF;
                 -- A full join is never run as a nested loop, so a plan cached from an update of few rows stays fast (trap T1).
                 -- It hashes the old rows, and is a third slower where they do not fit into memory.
                 -- A changed key is the delete of the old key and the insert of the new one.
@@ -1232,7 +1267,7 @@ def upgrade() -> None:
         $audit$
         """,
         "REVOKE ALL ON FUNCTION public.public_product_tag_audit() FROM PUBLIC",
-        'COMMENT ON FUNCTION public.public_product_tag_audit() IS \'flask_pg_audit {"template": 1, "sha256": "5ca01eb08c9e2fe7", "table": ["public", "product_tag"], "audit_table": ["public", "product_tag_audit"]}\'',
+        'COMMENT ON FUNCTION public.public_product_tag_audit() IS \'flask_pg_audit {"template": 1, "sha256": "0fe15577ea6bf5ef", "table": ["public", "product_tag"], "audit_table": ["public", "product_tag_audit"]}\'',
     )
     # create trigger public_product_tag_audit_insert on product_tag (missing)
     op.audit_ddl(
@@ -1342,6 +1377,13 @@ def upgrade() -> None:
                 IF FOUND THEN
                     RETURN NULL;
                 END IF;
+                -- No row, as of an upsert that only inserts; or one that is as it was.
+                IF NOT EXISTS (SELECT FROM new_rows OFFSET 1) AND NOT EXISTS (
+                    SELECT FROM new_rows AS new_row, old_rows AS old_row
+                    WHERE (new_row.id OPERATOR(pg_catalog.=) old_row.id) IS NOT TRUE
+                ) THEN
+                    RETURN NULL;
+                END IF;
                 -- A full join is never run as a nested loop, so a plan cached from an update of few rows stays fast (trap T1).
                 -- It hashes the old rows, and is a third slower where they do not fit into memory.
                 -- A changed key is the delete of the old key and the insert of the new one.
@@ -1382,7 +1424,7 @@ def upgrade() -> None:
         $audit$
         """,
         "REVOKE ALL ON FUNCTION public.public_tag_audit() FROM PUBLIC",
-        'COMMENT ON FUNCTION public.public_tag_audit() IS \'flask_pg_audit {"template": 1, "sha256": "17b1097015c37d9b", "table": ["public", "tag"], "audit_table": ["public", "tag_audit"]}\'',
+        'COMMENT ON FUNCTION public.public_tag_audit() IS \'flask_pg_audit {"template": 1, "sha256": "6bbbf471dc8f3e63", "table": ["public", "tag"], "audit_table": ["public", "tag_audit"]}\'',
     )
     # create trigger public_tag_audit_insert on tag (missing)
     op.audit_ddl(
@@ -1492,6 +1534,13 @@ def upgrade() -> None:
                 IF FOUND THEN
                     RETURN NULL;
                 END IF;
+                -- No row, as of an upsert that only inserts; or one that is as it was.
+                IF NOT EXISTS (SELECT FROM new_rows OFFSET 1) AND NOT EXISTS (
+                    SELECT FROM new_rows AS new_row, old_rows AS old_row
+                    WHERE (new_row.id OPERATOR(pg_catalog.=) old_row.id) IS NOT TRUE
+                ) THEN
+                    RETURN NULL;
+                END IF;
                 -- A full join is never run as a nested loop, so a plan cached from an update of few rows stays fast (trap T1).
                 -- It hashes the old rows, and is a third slower where they do not fit into memory.
                 -- A changed key is the delete of the old key and the insert of the new one.
@@ -1535,7 +1584,7 @@ def upgrade() -> None:
         $audit$
         """,
         "REVOKE ALL ON FUNCTION public.public_user_audit() FROM PUBLIC",
-        'COMMENT ON FUNCTION public.public_user_audit() IS \'flask_pg_audit {"template": 1, "sha256": "637e674d3ddf239f", "table": ["public", "user"], "audit_table": ["public", "user_audit"]}\'',
+        'COMMENT ON FUNCTION public.public_user_audit() IS \'flask_pg_audit {"template": 1, "sha256": "06a0a2e920565834", "table": ["public", "user"], "audit_table": ["public", "user_audit"]}\'',
     )
     # create trigger public_user_audit_insert on user (missing)
     op.audit_ddl(
