@@ -210,6 +210,17 @@ def is_built(connection: Connection) -> bool:
     return bool(connection.scalar(sa.text("SELECT to_regclass('audit_transaction') IS NOT NULL")))
 
 
+@contextmanager
+def history(url: str | None, rows: int) -> Iterator[Engine]:
+    """As :func:`server`, with a history in it: the one that is there, or one of so many changes."""
+    with server(url) as engine:
+        with engine.connect() as connection:
+            built = is_built(connection)
+        if not built:
+            build(engine, rows, print)
+        yield engine
+
+
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -12,7 +12,7 @@ import resource
 import sys
 import time
 
-from benchmarks.big_history import build, is_built, server
+from benchmarks.big_history import history
 from benchmarks.shop import metadata
 from flask_pg_audit.history.export import export_rows
 from flask_pg_audit.history.export_formats import FORMATS
@@ -27,11 +27,7 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=ROWS, help="changes in the history (%(default)s)")
     parser.add_argument("--format", choices=list(FORMATS), default="csv")
     options = parser.parse_args()
-    with server(os.environ.get("DATABASE_URL")) as engine:
-        with engine.connect() as connection:
-            built = is_built(connection)
-        if not built:
-            build(engine, options.rows, print)
+    with history(os.environ.get("DATABASE_URL"), options.rows) as engine:
         with snapshot(engine) as connection:
             before, start, counter = _memory(), time.perf_counter(), itertools.count()
             rows = (row for row, _ in zip(export_rows(connection, metadata), counter, strict=False))

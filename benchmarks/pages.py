@@ -30,7 +30,7 @@ from sqlalchemy import URL, Engine, event
 from sqlalchemy.orm import foreign, relationship
 
 from benchmarks import page
-from benchmarks.big_history import START, Say, build, is_built, server
+from benchmarks.big_history import START, Say, history
 from benchmarks.reading import describe
 from benchmarks.readings import Landmarks, read_landmarks
 from benchmarks.requests import Request, requests
@@ -242,11 +242,7 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="put the figures into the documentation")
     parser.add_argument("names", nargs="*", help="only requests in whose names one of these occurs")
     options = parser.parse_args()
-    with server(os.environ.get("DATABASE_URL")) as engine:
-        with engine.connect() as connection:
-            built = is_built(connection)
-        if not built:
-            build(engine, options.rows, print)
+    with history(os.environ.get("DATABASE_URL"), options.rows) as engine:
         figures = measure_all(engine, options.names, options.times)
         if options.write:
             data = {"rows": options.rows, "machine": describe(engine), "pages": [asdict(one) for one in figures]}

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from sqlalchemy import Connection, Engine
 
 from benchmarks import page
-from benchmarks.big_history import Say, build, is_built, server
+from benchmarks.big_history import Say, history
 from benchmarks.plans import Plan, explain, problems, statements_of
 from benchmarks.readings import Reading, read_landmarks, readings
 from benchmarks.shop import FULL_SIZE
@@ -135,11 +135,7 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="put the figures into the documentation")
     parser.add_argument("names", nargs="*", help="only readings whose names begin so")
     options = parser.parse_args()
-    with server(os.environ.get("DATABASE_URL")) as engine:
-        with engine.connect() as connection:
-            built = is_built(connection)
-        if not built:
-            build(engine, options.rows, print)
+    with history(os.environ.get("DATABASE_URL"), options.rows) as engine:
         figures = measure_all(engine, options.names, options.times)
         if options.write:
             page.write(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,9 +13,6 @@ from urllib.parse import parse_qsl, urlsplit
 from jinja2 import ChoiceLoader, DictLoader
 from sqlalchemy import URL, Column, Date, Integer, LargeBinary, Text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from werkzeug.exceptions import NotFound
-from werkzeug.middleware.dispatcher import DispatcherMiddleware
-from werkzeug.serving import make_server
 
 from flask_pg_audit import Access, audited, install_audit_triggers
 from tests.orders import Shop, shop
@@ -108,21 +104,6 @@ def fill(site: Shop) -> None:
         "TRUNCATE order_tag",
         "ALTER TABLE order_tag DISABLE TRIGGER ALL",
     )
-
-
-@contextmanager
-def served(app: Any, prefix: str = "") -> Iterator[str]:
-    """The address below which ``app`` answers, mounted at ``prefix``."""
-    application = DispatcherMiddleware(NotFound(), {prefix: app}) if prefix else app
-    server = make_server("127.0.0.1", 0, application, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.port}{prefix}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 #: Keeps what the policy refuses, before anything of the page runs.

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from werkzeug.exceptions import NotFound
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 if TYPE_CHECKING:
@@ -23,14 +25,15 @@ class _Handler(WSGIRequestHandler):
 
 
 @contextmanager
-def served(app: Any) -> Iterator[str]:
-    """The address of a WSGI application; whatever it is doing is waited for at the end."""
-    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Handler)
+def served(app: Any, prefix: str = "") -> Iterator[str]:
+    """The address of a WSGI application, mounted at ``prefix``; whatever it is doing is waited for at the end."""
+    mounted = DispatcherMiddleware(NotFound(), {prefix: app}) if prefix else app
+    server = make_server("127.0.0.1", 0, mounted, threaded=True, request_handler=_Handler)
     server.daemon_threads = False  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.port}"
+        yield f"http://127.0.0.1:{server.port}{prefix}"
     finally:
         server.shutdown()
         thread.join()

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
-from tests.gallery import OPEN, ROOT, Walk, fill, gallery, served
+from tests.gallery import OPEN, ROOT, Walk, fill, gallery
 from tests.orders import Shop
 from tests.server import DatabaseServer
+from tests.serving import served
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

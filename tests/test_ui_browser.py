@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
 import pytest
-from werkzeug.serving import make_server
 
 from tests.blog import blog
 from tests.server import Database
+from tests.serving import served
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -50,13 +49,8 @@ def address(database: Database) -> Iterator[str]:
         client.post("/signup/alice")
         for title in ("<script>alert(1)</script>", "x" * 500, "", "\u202eoops"):
             client.post("/posts", query_string={"title": title})
-        server = make_server("127.0.0.1", 0, site.app, threaded=True)
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.port}"
-        server.shutdown()
-        thread.join()
-        server.server_close()
+        with served(site.app) as found:
+            yield found
 
 
 @pytest.mark.parametrize("width", [320, 1200])

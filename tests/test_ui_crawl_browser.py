@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.gallery import OPEN, WIDE, Walk, fill, gallery, served
+from tests.gallery import OPEN, WIDE, Walk, fill, gallery
 from tests.orders import Shop
 from tests.server import Database, DatabaseServer
+from tests.serving import served
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

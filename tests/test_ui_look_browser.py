@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
-from tests.gallery import ARABIC, HEBREW, OPEN, fill, gallery, served
+from tests.gallery import ARABIC, HEBREW, OPEN, fill, gallery
 from tests.orders import Shop
 from tests.server import DatabaseServer
+from tests.serving import served
 from tests.test_ui_browser import CONTRAST
 
 if TYPE_CHECKING:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
-from werkzeug.serving import make_server
 
 from tests.orders import shop
 from tests.server import Database
+from tests.serving import served
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -29,13 +28,8 @@ def address(database: Database) -> Iterator[str]:
             "INSERT INTO line VALUES (1, 1, repeat('x', 300))",
             "ALTER TABLE order_tag DISABLE TRIGGER ALL",
         )
-        server = make_server("127.0.0.1", 0, site.app, threaded=True)
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.port}/audit"
-        server.shutdown()
-        thread.join()
-        server.server_close()
+        with served(site.app) as found:
+            yield f"{found}/audit"
 
 
 @pytest.mark.parametrize("width", [320, 1200])

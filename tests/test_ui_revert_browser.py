@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 from flask_wtf import CSRFProtect
-from werkzeug.serving import make_server
 
 from tests.server import Database
+from tests.serving import served
 from tests.ui_reverting import FIRST, THIRD, Site, revertible
 
 if TYPE_CHECKING:
@@ -27,13 +26,8 @@ def site(database: Database) -> Iterator[Site]:
 
 @pytest.fixture
 def address(site: Site) -> Iterator[str]:
-    server = make_server("127.0.0.1", 0, site.shop.app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with served(site.shop.app) as found:
+        yield found
 
 
 @pytest.fixture
