@@ -13,6 +13,7 @@ from flask.testing import FlaskClient
 from flask_sqlalchemy import SQLAlchemy
 from jinja2 import DictLoader, StrictUndefined
 from sqlalchemy import create_engine, event, text
+from sqlalchemy.pool import NullPool
 
 from flask_pg_audit import Access, FlaskAudit, install_audit_triggers
 from tests.blog import Blog, blog, other_table
@@ -307,7 +308,7 @@ def test_a_limit_of_the_database_is_explained(database: Database, limit: str) ->
     with shop(database.url(), SQLALCHEMY_ENGINE_OPTIONS=options) as made:
         made.run('INSERT INTO "order" VALUES (1)')
         place = made.place("order")
-        with create_engine(database.url()).begin() as connection:
+        with create_engine(database.url(), poolclass=NullPool).begin() as connection:
             connection.execute(text("LOCK order_audit"))
             assert "The database took longer than it may" in made.get("change", 503, table="order", at=place)
         made.get("change", 200, table="order", at=place)
