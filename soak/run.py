@@ -1,0 +1,252 @@
+"""A run: the server, the clients in some processes, the faults and the jobs; and what came of it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import queue
+import random
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Event
+from pathlib import Path
+
+from sqlalchemy import URL, Engine, create_engine
+
+from flask_pg_audit import install_audit_triggers
+from soak import faults, jobs
+from soak.bank import TABLES, build, create
+from soak.client import Client
+from soak.disk import NoDiskError, SmallDisk, small_disk
+from soak.faults import Place
+from soak.jobs import Jobs
+from soak.ledger import Ledger
+from soak.oracle import Verdict, judge
+from soak.server import MortalPostgres
+
+#: Not forked: a process must not share the connections of another.
+_PROCESSES = multiprocessing.get_context("spawn")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much there is to do.
+
+    :ivar requests: of all clients together, at least.
+    :ivar seconds: after which the run ends, however many there were.
+    :ivar pause: seconds between two faults.
+    """
+
+    requests: int = 1_000_000
+    seconds: float = 3600
+    clients: int = 16
+    processes: int = 4
+    pause: float = 4
+    seed: int = 1
+    driver: str = "psycopg2"
+
+    def share(self, process: int) -> tuple[int, ...]:
+        """The numbers of the clients of a process."""
+        return tuple(range(process + 1, self.clients + 1, self.processes))
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a process has to tell.
+
+    :ivar error: a traceback, of what should not have gone wrong.
+    """
+
+    requests: int = 0
+    transactions: int = 0
+    rolled_back: int = 0
+    met: Counter[str] = field(default_factory=Counter)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    done: Counter[str] = field(default_factory=Counter)
+    interrupted: Counter[str] = field(default_factory=Counter)
+    findings: tuple[str, ...] = ()
+    error: str | None = None
+
+    def __add__(self, other: Report) -> Report:
+        return Report(
+            self.requests + other.requests,
+            self.transactions + other.transactions,
+            self.rolled_back + other.rolled_back,
+            self.met + other.met,
+            self.outcomes + other.outcomes,
+            self.done + other.done,
+            self.interrupted + other.interrupted,
+            (*self.findings, *other.findings),
+            self.error or other.error,
+        )
+
+
+@dataclass(frozen=True)
+class Soaked:
+    """What came of a run.
+
+    :ivar faults: how often each was injected.
+    :ivar seconds: in which the clients wrote.
+    :ivar left_out: faults that were not possible, with the reason.
+    """
+
+    plan: Plan
+    postgresql: str
+    seconds: float
+    report: Report
+    faults: Counter[str]
+    left_out: dict[str, str]
+    verdict: Verdict
+
+
+def soak(plan: Plan, say: Callable[[str], object] = print) -> Soaked:
+    """Do it.
+
+    :raises RuntimeError: a client or a job met something that is no part of the plan.
+    """
+    left_out: dict[str, str] = {}
+    with MortalPostgres() as server, _disk(server, left_out) as disk:
+        url = server.url(driver=plan.driver)
+        bank = build(url)
+        create(bank)
+        if disk:
+            _move_history(bank.desk, disk.folder)
+        ledgers = server.folder("ledgers")
+        desk = create_engine(url, pool_pre_ping=True)
+        place = Place(server, desk, disk, random.Random(plan.seed))
+        start = time.monotonic()
+        report, injected = _run(plan, url, ledgers, place, say)
+        seconds = time.monotonic() - start
+        say("comparing the history with the ledgers")
+        install_audit_triggers(bank.db.metadata, desk)
+        verdict = judge(bank, desk, sorted(ledgers.iterdir()))
+        bank.close()
+        desk.dispose()
+        version = ".".join(map(str, server.version))
+    return Soaked(plan, version, seconds, report, injected, left_out, verdict)
+
+
+@contextmanager
+def _disk(server: MortalPostgres, left_out: dict[str, str]) -> Iterator[SmallDisk | None]:
+    try:
+        with small_disk(server.folder("disk")) as disk:
+            yield disk
+    except NoDiskError as error:
+        left_out["disk full"] = str(error)
+        yield None
+
+
+def _move_history(engine: Engine, folder: Path) -> None:
+    """Onto a disk of its own."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql(f"CREATE TABLESPACE history LOCATION '{folder}'")
+        for name in (*(f"{table}_audit" for table in TABLES.values()), "audit_transaction"):
+            connection.exec_driver_sql(f'ALTER TABLE "{name}" SET TABLESPACE history')
+            indexes = connection.exec_driver_sql(
+                f"SELECT indexrelid::regclass FROM pg_index WHERE indrelid = '\"{name}\"'::regclass"
+            )
+            for index in indexes.scalars().all():
+                connection.exec_driver_sql(f"ALTER INDEX {index} SET TABLESPACE history")
+
+
+def _run(
+    plan: Plan, url: URL, ledgers: Path, place: Place, say: Callable[[str], object]
+) -> tuple[Report, Counter[str]]:
+    stop, jobs_stop, results = _PROCESSES.Event(), _PROCESSES.Event(), _PROCESSES.Queue()
+    clients = [
+        _PROCESSES.Process(target=_write, args=(plan, url, ledgers, number, stop, results))
+        for number in range(plan.processes)
+    ]
+    helper = _PROCESSES.Process(target=_help, args=(url, jobs_stop, results))
+    reports, injected = [], Counter[str]()
+    for process in (*clients, helper):
+        process.start()
+    try:
+        # The first report of each says that it has begun.
+        reports += [results.get(timeout=120) for _ in (*clients, helper)]
+        deadline = time.monotonic() + plan.seconds
+        while len(reports) < 2 * len(clients) + 1 and not any(one.error for one in reports):
+            if time.monotonic() > deadline:
+                stop.set()
+            elif not stop.is_set():
+                injected[_inject(place)] += 1
+                say(f"{time.monotonic() - deadline + plan.seconds:5.0f} s: {_shown(injected)}")
+            try:
+                reports.append(results.get(timeout=min(plan.pause, max(0.1, deadline - time.monotonic()))))
+            except queue.Empty:
+                continue
+        stop.set()
+        jobs_stop.set()
+        while len(reports) < 2 * (len(clients) + 1):
+            reports.append(results.get(timeout=120))
+    finally:
+        stop.set()
+        jobs_stop.set()
+        for process in (*clients, helper):
+            process.join(30)
+            process.kill()
+    whole = sum(reports, Report())
+    if whole.error:
+        raise RuntimeError(whole.error)
+    return whole, injected
+
+
+def _inject(place: Place) -> str:
+    name = faults.draw(place)
+    faults.FAULTS[name][0](place)
+    return name
+
+
+def _shown(counts: Counter[str]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
+
+
+def _write(plan: Plan, url: URL, ledgers: Path, process: int, stop: Event, results: Queue[Report]) -> None:
+    """A process of clients, each a thread; they take turns on fewer connections than they are."""
+    numbers = plan.share(process)
+    bank = build(url, connections=max(1, len(numbers) - 1))
+    results.put(Report())
+
+    def write(number: int) -> Report:
+        ledger = Ledger(ledgers / f"{number}.csv", number)
+        client = Client(number, bank, ledger, random.Random(plan.seed * 1000 + number))
+        requests = -(-plan.requests // plan.clients)
+        try:
+            client.run(lambda: client.requests < requests and not stop.is_set())
+        finally:
+            ledger.close()
+        return Report(client.requests, ledger.transactions, client.rolled_back, client.met, client.outcomes)
+
+    def reported(number: int) -> Report:
+        try:
+            return write(number)
+        except BaseException:
+            stop.set()
+            return Report(error=traceback.format_exc())
+
+    with ThreadPoolExecutor(len(numbers)) as threads:
+        results.put(sum(threads.map(reported, numbers), Report()))
+    bank.close()
+
+
+def _help(url: URL, stop: Event, results: Queue[Report]) -> None:
+    """The process of the jobs."""
+    results.put(Report())
+    bank = build(url)
+    running = Jobs(bank)
+    try:
+        running.run(lambda: not stop.is_set())
+        report = Report(done=running.done, interrupted=running.interrupted, findings=tuple(running.findings))
+    except BaseException:
+        report = Report(error=traceback.format_exc())
+    results.put(report)
+    bank.close()
+
+
+#: By name, for the figures.
+JOBS = tuple(jobs.JOBS)
