@@ -24,6 +24,8 @@ ledgers tell: no change more, none less, each by who made it.
     what else runs: the package's own commands, and readers.
 ``oracle``
     compares the history with the ledgers.
+``dump``
+    takes the database to another one, with ``pg_dump``.
 ``run``
     all of it, in processes.
 ``page``

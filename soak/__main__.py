@@ -19,7 +19,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m soak", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--requests", type=int, default=usual.requests, help="of all clients together (%(default)s)")
+    parser.add_argument("--requests", type=int, default=usual.requests, help="committed, of all clients (%(default)s)")
     parser.add_argument("--seconds", type=float, default=usual.seconds, help="at most (%(default)s)")
     parser.add_argument("--clients", type=int, default=usual.clients, help="(%(default)s)")
     parser.add_argument("--processes", type=int, default=usual.processes, help="for the clients (%(default)s)")
@@ -31,10 +31,11 @@ def main() -> int:
     write = options.pop("write")
     soaked = soak(Plan(**options), say=lambda line: print(line, file=sys.stderr, flush=True))
     print(page.render(page.figures(soaked)))
-    print(*soaked.report.findings, *soaked.verdict.findings, sep="\n", end="")
+    for finding in (*soaked.report.findings, *soaked.verdict.findings):
+        print(finding)
     if write:
         page.write(page.figures(soaked))
-    return 0 if soaked.verdict.is_clean and not soaked.report.findings else 1
+    return 0 if soaked.is_clean else 1
 
 
 if __name__ == "__main__":

@@ -189,6 +189,13 @@ class Client:
                 session.rollback()
         self._prepared = (name, attempt, self.dice.choice(("COMMIT", "ROLLBACK")))
 
+    def decide(self, end: str) -> bool:
+        """``COMMIT`` or ``ROLLBACK`` what is prepared; whether there is anything."""
+        if self._prepared is None:
+            return False
+        self._prepared = (*self._prepared[:2], end)
+        return True
+
     def finish_prepared(self) -> None:
         """The second phase, if the first one was come through; a crash in between does not matter."""
         if self._prepared is None:

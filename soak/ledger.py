@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +49,19 @@ class Ledger:
             self._rows.writerow((self._client, number, ordinal, *image, username, actor_id))
             self.changes += 1
 
+    def flush(self) -> None:
+        """All of it so far is in the file then."""
+        self._file.flush()
+
     def close(self) -> None:
         """All of it is in the file then."""
         self._file.close()
+
+
+def read_rows(path: Path) -> Iterator[dict[str, str | None]]:
+    """What is in a ledger, by column."""
+    names = [definition.split()[0] for definition in COLUMNS.split(",")]
+    with path.open(newline="", encoding="utf-8") as file:
+        for row in csv.reader(file):
+            # No value of ours is the empty text.
+            yield {name: value or None for name, value in zip(names, row, strict=True)}

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, text
 
 from flask_pg_audit.database.baseline import baseline
 from flask_pg_audit.database.check import check
 from flask_pg_audit.database.verify import verify
 from soak.bank import TABLES, Bank
-from soak.ledger import COLUMNS
+from soak.ledger import COLUMNS, read_rows
+
+#: Rows of a ledger that are loaded at a time.
+BATCH = 10_000
 
 #: Counted, with how each is; ``l`` is the ledger's side of a change, ``r`` the history's.
 COUNTS = {
@@ -96,7 +101,6 @@ class Verdict:
 def judge(bank: Bank, engine: Engine, ledgers: Iterable[Path]) -> Verdict:
     """Compare; nobody may write meanwhile. Rows from before auditing get their first image, if they have none yet.
 
-    :param engine: of a superuser on the server that can read ``ledgers``.
     """
     baseline(bank.db.metadata, engine)
     with engine.begin() as connection:
@@ -117,6 +121,17 @@ def _findings(bank: Bank, engine: Engine) -> Iterable[str]:
 
 
 def _load(connection: Connection, ledgers: Iterable[Path]) -> None:
+    connection.exec_driver_sql(f"CREATE TEMPORARY TABLE soak_ledger ({COLUMNS})")
+    # As JSON, which every driver can send, from a file that the server need not be able to read.
+    fill = text("INSERT INTO soak_ledger SELECT * FROM json_populate_recordset(NULL::soak_ledger, CAST(:rows AS json))")
+    for path in ledgers:
+        rows = read_rows(path)
+        while batch := list(islice(rows, BATCH)):
+            connection.execute(fill, {"rows": json.dumps(batch)})
+    _match(connection)
+
+
+def _match(connection: Connection) -> None:
     recorded, live = (
         " UNION ALL ".join(query.format(purpose=purpose, name=name) for purpose, name in TABLES.items())
         for query in (
@@ -126,8 +141,6 @@ def _load(connection: Connection, ledgers: Iterable[Path]) -> None:
         )
     )
     for statement in (
-        f"CREATE TEMPORARY TABLE soak_ledger ({COLUMNS})",
-        *(f"COPY soak_ledger FROM '{path}' (FORMAT csv)" for path in ledgers),
         f"CREATE TEMPORARY VIEW soak_live AS {live}",
         f"CREATE TEMPORARY TABLE soak_recorded AS {recorded}",
         "ANALYZE soak_ledger",

@@ -28,13 +28,13 @@ MEANING = {
     "orphaned": "changes without their row of `audit_transaction`, or rows without changes",
     "baselined_twice": "rows with two first images of a baseline",
     "not_as_live": "rows that are not as the history says",
-    "findings": "findings of `flask audit verify` and `flask audit check`, meanwhile and afterwards",
+    "findings": "findings of `flask audit verify` and `flask audit check`, meanwhile and in the end",
 }
 
 
 def figures(soaked: Soaked) -> dict[str, Any]:
     """What is kept of a run."""
-    report, verdict = soaked.report, soaked.verdict
+    report, verdict, restored = soaked.report, soaked.verdict, soaked.restored
     return {
         "postgresql": soaked.postgresql,
         "driver": soaked.plan.driver,
@@ -53,6 +53,7 @@ def figures(soaked: Soaked) -> dict[str, Any]:
         "jobs": dict(sorted(report.done.items())),
         "interrupted": dict(sorted(report.interrupted.items())),
         "wrong": {**verdict.counts, "findings": len(report.findings) + len(verdict.findings)},
+        "restored": restored and {**restored.counts, "findings": len(restored.findings)},
     }
 
 
@@ -65,7 +66,7 @@ def tables(data: Mapping[str, Any]) -> dict[str, str]:
     """By the names that the page has for them."""
     return {
         "soak": _run(data),
-        "soak wrong": _table(("what must not be", "found"), ((MEANING[name], n) for name, n in data["wrong"].items())),
+        "soak wrong": _table(("what must not be", "found", "found in a restored dump"), _wrong(data)),
         "soak faults": _table(("what was done to the server", "times"), data["faults"].items()),
         "soak met": _table(("what the clients met", "times"), _met(data)),
         "soak jobs": _table(
@@ -86,6 +87,12 @@ def _run(data: Mapping[str, Any]) -> str:
     )
 
 
+def _wrong(data: Mapping[str, Any]) -> Iterable[tuple[str, int, int | str]]:
+    restored = data["restored"]
+    for name, count in data["wrong"].items():
+        yield MEANING[name], count, "not tried" if restored is None else restored[name]
+
+
 def _met(data: Mapping[str, Any]) -> Iterable[tuple[str, int]]:
     yield from data["met"].items()
     for outcome, count in data["unanswered"].items():
@@ -93,8 +100,12 @@ def _met(data: Mapping[str, Any]) -> Iterable[tuple[str, int]]:
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> str:
-    shown = [head, ("---", *(["---:"] * (len(head) - 1))), *((name, *map("{:,}".format, n)) for name, *n in rows)]
+    shown = [head, ("---", *(["---:"] * (len(head) - 1))), *((name, *map(_shown, n)) for name, *n in rows)]
     return "\n".join(f"| {' | '.join(row)} |" for row in shown) + "\n"
+
+
+def _shown(count: int | str) -> str:
+    return count if isinstance(count, str) else f"{count:,}"
 
 
 def write(data: Mapping[str, Any]) -> None:

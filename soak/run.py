@@ -8,7 +8,7 @@ import random
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,10 +19,11 @@ from pathlib import Path
 from sqlalchemy import URL, Engine, create_engine
 
 from flask_pg_audit import install_audit_triggers
-from soak import faults, jobs
+from soak import faults
 from soak.bank import TABLES, build, create
 from soak.client import Client
 from soak.disk import NoDiskError, SmallDisk, small_disk
+from soak.dump import dump, find_programs, restore
 from soak.faults import Place
 from soak.jobs import Jobs
 from soak.ledger import Ledger
@@ -37,7 +38,7 @@ _PROCESSES = multiprocessing.get_context("spawn")
 class Plan:
     """How much there is to do.
 
-    :ivar requests: of all clients together, at least.
+    :ivar requests: of all clients together that are committed, at least.
     :ivar seconds: after which the run ends, however many there were.
     :ivar pause: seconds between two faults.
     """
@@ -92,7 +93,8 @@ class Soaked:
 
     :ivar faults: how often each was injected.
     :ivar seconds: in which the clients wrote.
-    :ivar left_out: faults that were not possible, with the reason.
+    :ivar left_out: what was not possible, with the reason.
+    :ivar restored: of a database that was restored from a dump.
     """
 
     plan: Plan
@@ -102,6 +104,13 @@ class Soaked:
     faults: Counter[str]
     left_out: dict[str, str]
     verdict: Verdict
+    restored: Verdict | None
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing was found, in the end and meanwhile."""
+        verdicts = filter(None, (self.verdict, self.restored))
+        return not self.report.findings and all(verdict.is_clean for verdict in verdicts)
 
 
 def soak(plan: Plan, say: Callable[[str], object] = print) -> Soaked:
@@ -115,20 +124,39 @@ def soak(plan: Plan, say: Callable[[str], object] = print) -> Soaked:
         bank = build(url)
         create(bank)
         if disk:
-            _move_history(bank.desk, disk.folder)
+            move_history(bank.desk, disk.folder)
         ledgers = server.folder("ledgers")
         desk = create_engine(url, pool_pre_ping=True)
         place = Place(server, desk, disk, random.Random(plan.seed))
-        start = time.monotonic()
-        report, injected = _run(plan, url, ledgers, place, say)
-        seconds = time.monotonic() - start
+        report, injected, seconds = _run(plan, url, ledgers, place, say)
         say("comparing the history with the ledgers")
         install_audit_triggers(bank.db.metadata, desk)
-        verdict = judge(bank, desk, sorted(ledgers.iterdir()))
+        files = sorted(ledgers.iterdir())
+        verdict = judge(bank, desk, files)
         bank.close()
+        restored = _restore(server, plan, files, say, left_out)
         desk.dispose()
         version = ".".join(map(str, server.version))
-    return Soaked(plan, version, seconds, report, injected, left_out, verdict)
+    return Soaked(plan, version, seconds, report, injected, left_out, verdict, restored)
+
+
+def _restore(
+    server: MortalPostgres, plan: Plan, ledgers: Sequence[Path], say: Callable[[str], object], left_out: dict[str, str]
+) -> Verdict | None:
+    """The same comparison on what ``pg_restore`` makes of a dump."""
+    programs = find_programs()
+    if programs is None:
+        left_out["dump and restore"] = "there is no pg_dump beside the server's programs"
+        return None
+    say("the same on a restored dump")
+    server.create_database("restored")
+    file, copy = server.folder("dump") / "bank", server.url("restored", plan.driver)
+    dump(programs, server.url(driver=plan.driver), file)
+    restore(programs, copy, file, "--no-tablespaces")
+    bank = build(copy)
+    verdict = judge(bank, bank.desk, ledgers)
+    bank.close()
+    return verdict
 
 
 @contextmanager
@@ -141,7 +169,7 @@ def _disk(server: MortalPostgres, left_out: dict[str, str]) -> Iterator[SmallDis
         yield None
 
 
-def _move_history(engine: Engine, folder: Path) -> None:
+def move_history(engine: Engine, folder: Path) -> None:
     """Onto a disk of its own."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql(f"CREATE TABLESPACE history LOCATION '{folder}'")
@@ -156,7 +184,7 @@ def _move_history(engine: Engine, folder: Path) -> None:
 
 def _run(
     plan: Plan, url: URL, ledgers: Path, place: Place, say: Callable[[str], object]
-) -> tuple[Report, Counter[str]]:
+) -> tuple[Report, Counter[str], float]:
     stop, jobs_stop, results = _PROCESSES.Event(), _PROCESSES.Event(), _PROCESSES.Queue()
     clients = [
         _PROCESSES.Process(target=_write, args=(plan, url, ledgers, number, stop, results))
@@ -169,17 +197,19 @@ def _run(
     try:
         # The first report of each says that it has begun.
         reports += [results.get(timeout=120) for _ in (*clients, helper)]
-        deadline = time.monotonic() + plan.seconds
+        start = time.monotonic()
+        deadline = start + plan.seconds
         while len(reports) < 2 * len(clients) + 1 and not any(one.error for one in reports):
             if time.monotonic() > deadline:
                 stop.set()
             elif not stop.is_set():
                 injected[_inject(place)] += 1
-                say(f"{time.monotonic() - deadline + plan.seconds:5.0f} s: {_shown(injected)}")
+                say(f"{time.monotonic() - start:5.0f} s: {_shown(injected)}")
             try:
                 reports.append(results.get(timeout=min(plan.pause, max(0.1, deadline - time.monotonic()))))
             except queue.Empty:
                 continue
+        seconds = time.monotonic() - start
         stop.set()
         jobs_stop.set()
         while len(reports) < 2 * (len(clients) + 1):
@@ -193,7 +223,7 @@ def _run(
     whole = sum(reports, Report())
     if whole.error:
         raise RuntimeError(whole.error)
-    return whole, injected
+    return whole, injected, seconds
 
 
 def _inject(place: Place) -> str:
@@ -215,9 +245,9 @@ def _write(plan: Plan, url: URL, ledgers: Path, process: int, stop: Event, resul
     def write(number: int) -> Report:
         ledger = Ledger(ledgers / f"{number}.csv", number)
         client = Client(number, bank, ledger, random.Random(plan.seed * 1000 + number))
-        requests = -(-plan.requests // plan.clients)
+        share = -(-plan.requests // plan.clients)
         try:
-            client.run(lambda: client.requests < requests and not stop.is_set())
+            client.run(lambda: ledger.transactions < share and not stop.is_set())
         finally:
             ledger.close()
         return Report(client.requests, ledger.transactions, client.rolled_back, client.met, client.outcomes)
@@ -247,6 +277,3 @@ def _help(url: URL, stop: Event, results: Queue[Report]) -> None:
     results.put(report)
     bank.close()
 
-
-#: By name, for the figures.
-JOBS = tuple(jobs.JOBS)

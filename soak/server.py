@@ -96,6 +96,19 @@ class MortalPostgres(EmbeddedPostgres):
         self._tell("stop")
         self.start()
 
+    def configure(self, **settings: str) -> None:
+        """Change settings of the running server."""
+        with self._engine.connect() as connection:
+            for name, value in settings.items():
+                connection.exec_driver_sql(f"ALTER SYSTEM SET {name} = '{value}'")
+            connection.exec_driver_sql("SELECT pg_reload_conf()")
+
+    def drop(self, database: str, tablespace: str) -> None:
+        """Drop a database, and the tablespace that it alone uses."""
+        with self._engine.connect() as connection:
+            connection.exec_driver_sql(f'DROP DATABASE "{database}" WITH (FORCE)')
+            connection.exec_driver_sql(f'DROP TABLESPACE "{tablespace}"')
+
     def crash(self, pid: int) -> None:
         """Kill one of the server's processes, and wait until it has thrown everybody out and recovered."""
         with suppress(DBAPIError), self._engine.connect() as connection:
