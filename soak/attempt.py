@@ -83,9 +83,7 @@ class Attempt:
             ),
             {"prefix": f"{prefix}-", "ids": [one.id for one in found]},
         )
-        self.changes += [
-            Change(table, "U", one.id, one.amount + 1, one.note, f"{prefix}-{one.id}") for one in found
-        ]
+        self.changes += [Change(table, "U", one.id, one.amount + 1, one.note, f"{prefix}-{one.id}") for one in found]
 
     def delete(self, table: str, count: int = 1) -> None:
         """Some of the client's rows, by one statement."""

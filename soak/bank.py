@@ -42,7 +42,7 @@ USER_TRIGGER = """
 
 
 @dataclass
-class Person(UserMixin):
+class Person(UserMixin):  # type: ignore[misc]
     """Somebody who is logged in."""
 
     username: str
@@ -178,11 +178,11 @@ def _add_login(app: Flask) -> None:
         return Person(name.encode("latin-1").decode()) if name else None
 
 
-def create(bank: Bank) -> None:
-    """The tables with rows from before auditing, then the auditing of them."""
+def create(bank: Bank, is_empty: bool = False) -> None:
+    """The tables with rows from before auditing, if they are not to be empty, then the auditing of them."""
     with bank.desk.begin() as connection:
         bank.db.metadata.create_all(connection, tables=[*bank.tables.values(), bank.marker])
-        for purpose, count in (("account", SEEDS), ("counter", SHARED)):
+        for purpose, count in () if is_empty else (("account", SEEDS), ("counter", SHARED)):
             rows = [{"id": -n, "amount": 0, "note": "seed", "stamp": f"seed-{n}"} for n in range(1, count + 1)]
             connection.execute(bank.tables[purpose].insert(), rows)
         connection.exec_driver_sql(USER_TRIGGER, execution_options={"no_parameters": True})

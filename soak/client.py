@@ -163,7 +163,8 @@ class Client:
         """Waits for whoever may still be committing; who has not by then never will."""
         connection.execute(text("SET LOCAL lock_timeout = '1s'"))
         mark = insert(self.bank.marker).values(client=attempt.client, number=attempt.number)
-        return connection.execute(mark.on_conflict_do_nothing()).rowcount == 0
+        made = connection.execute(mark.on_conflict_do_nothing().returning(self.bank.marker.c.client))
+        return made.first() is None
 
     def _ask(self, question: Callable[[Connection], _T]) -> _T:
         """An answer from the database, as soon as it gives one again."""

@@ -15,6 +15,12 @@ from soak.server import MortalPostgres
 #: Seconds for which a disk stays full.
 FULL = 0.5
 
+#: Seconds for which no commit is answered.
+UNANSWERED = 0.1
+
+#: The sessions whose commit is done, and waits for a standby.
+WAITING = "FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND datname = current_database()"
+
 
 @dataclass(frozen=True)
 class Place:
@@ -64,6 +70,16 @@ def disk_full(place: Place) -> None:
         place.disk.make_room()
 
 
+def commit_unanswered(place: Place) -> None:
+    """Commits wait for a standby that there is not, and then their sessions are ended: they have happened."""
+    place.server.configure(synchronous_standby_names="nowhere")
+    time.sleep(UNANSWERED)
+    with place.desk.begin() as connection:
+        # Ours has nothing to commit.
+        connection.exec_driver_sql(f"SELECT pg_terminate_backend(pid) {WAITING}")
+    place.server.configure(synchronous_standby_names="")
+
+
 #: By name; how often each is done, as compared with others.
 FAULTS: Mapping[str, tuple[Callable[[Place], None], int]] = {
     "session terminated": (session_terminated, 6),
@@ -72,6 +88,7 @@ FAULTS: Mapping[str, tuple[Callable[[Place], None], int]] = {
     "server killed": (server_killed, 3),
     "server restarted": (server_restarted, 1),
     "disk full": (disk_full, 3),
+    "commit unanswered": (commit_unanswered, 3),
 }
 
 
@@ -89,6 +106,6 @@ def _signal(place: Place, function: str) -> None:
 
 
 def _clients(place: Place) -> list[int]:
-    query = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+    query = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
     with place.desk.connect() as connection:
         return list(connection.exec_driver_sql(query).scalars())

@@ -44,9 +44,10 @@ class Jobs:
 
     def do(self, name: str, job: Callable[[Bank], list[str]]) -> None:
         """One of them; what ends it because the server is away is no finding."""
+        errors: tuple[type[Exception], ...] = (AuditInstallError, _NotShown, *self.bank.errors)
         try:
             self.findings += [f"{name}: {finding}" for finding in job(self.bank)]
-        except (AuditInstallError, _NotShown, *self.bank.errors):
+        except errors:
             self.interrupted[name] += 1
         else:
             self.done[name] += 1

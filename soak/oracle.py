@@ -99,16 +99,12 @@ class Verdict:
 
 
 def judge(bank: Bank, engine: Engine, ledgers: Iterable[Path]) -> Verdict:
-    """Compare; nobody may write meanwhile. Rows from before auditing get their first image, if they have none yet.
-
-    """
+    """Compare; nobody may write meanwhile. Rows from before auditing get their first image, if they have none yet."""
     baseline(bank.db.metadata, engine)
     with engine.begin() as connection:
         _load(connection, ledgers)
         counts = {name: int(connection.exec_driver_sql(query).scalar_one()) for name, query in COUNTS.items()}
-        changes, recorded = connection.exec_driver_sql(
-            "SELECT count(l_id), count(r_id) FROM soak_matched"
-        ).one()
+        changes, recorded = connection.exec_driver_sql("SELECT count(l_id), count(r_id) FROM soak_matched").one()
         _forget(connection)
     return Verdict(changes, recorded, counts, tuple(_findings(bank, engine)))
 

@@ -120,7 +120,9 @@ def soak(plan: Plan, say: Callable[[str], object] = print) -> Soaked:
     """
     left_out: dict[str, str] = {}
     with MortalPostgres() as server, _disk(server, left_out) as disk:
-        url = server.url(driver=plan.driver)
+        # Of its own: those who look at the server are in another one.
+        server.create_database("bank")
+        url = server.url("bank", plan.driver)
         bank = build(url)
         create(bank)
         if disk:
@@ -151,7 +153,7 @@ def _restore(
     say("the same on a restored dump")
     server.create_database("restored")
     file, copy = server.folder("dump") / "bank", server.url("restored", plan.driver)
-    dump(programs, server.url(driver=plan.driver), file)
+    dump(programs, server.url("bank", plan.driver), file)
     restore(programs, copy, file, "--no-tablespaces")
     bank = build(copy)
     verdict = judge(bank, bank.desk, ledgers)
@@ -276,4 +278,3 @@ def _help(url: URL, stop: Event, results: Queue[Report]) -> None:
         report = Report(error=traceback.format_exc())
     results.put(report)
     bank.close()
-

@@ -25,7 +25,8 @@ SETTINGS = {
 }
 
 # As the keeper of an embedded server, but when the server has ended it waits for a line, and starts it again on the
-# same data; the file tells that it is this shell that reads, and no longer the one that watches. Exit code 1 is a server that could not start: what was killed a moment ago still holds its memory.
+# same data; the file tells that it is this shell that reads, and no longer the one that watches. Exit code 1 is a
+# server that could not start: what was killed a moment ago still holds its memory.
 KEEPER = """
 home=$1; shift
 exec 3<&0 </dev/null

@@ -86,8 +86,12 @@ def test_what_is_tried_again_within_a_request_is_recorded_once(place: Scene, kin
     place.bank.desk.dispose()
     clients = [place.client() for _ in range(4)]
 
+    def has_met(number: int) -> bool:
+        do(clients[number], kind)
+        return bool(place.met[met])
+
     def write(number: int) -> None:
-        wait_until(lambda: do(clients[number], kind) or bool(place.met[met]))
+        wait_until(lambda: has_met(number))
         do(clients[number], kind, 5)
 
     with ThreadPoolExecutor(4) as threads:

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from sqlalchemy import URL, Engine, create_engine
+from typing_extensions import Self
 
 # Nothing outlives the server, so nothing has to survive a crash of the machine.
 THROWAWAY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
@@ -116,7 +117,7 @@ class EmbeddedPostgres:
             shutil.rmtree(self._home, ignore_errors=True)
         self._log.close()
 
-    def __enter__(self) -> EmbeddedPostgres:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
