@@ -162,13 +162,6 @@ def test_damage_is_repaired_and_said(engine: Engine, damage: str, repair: str) -
     assert recorded(engine, "item", "name") == [("I", "a"), ("U", "b")]
 
 
-def test_triggers_that_always_fire_are_left_as_they_are(engine: Engine) -> None:
-    metadata = item()
-    install(engine, metadata)
-    run(engine, "ALTER TABLE item ENABLE ALWAYS TRIGGER public_item_audit_update")
-    assert install_audit_triggers(metadata, engine).actions == ()
-
-
 def test_uninstalling_keeps_the_history(engine: Engine) -> None:
     metadata = item()
     install(engine, metadata)

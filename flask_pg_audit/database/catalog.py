@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from .installed import (
+    ALWAYS,
     Installed,
     InstalledFunction,
     InstalledIndex,
@@ -146,6 +147,6 @@ def _build_relation(
 def _build_trigger(row: tuple[Any, ...]) -> InstalledTrigger:
     name, type_, function_schema, function, old_table, new_table, restricted, enabled = row
     definition = TriggerDefinition(
-        name, type_, QualifiedName(function_schema, function), old_table, new_table, restricted
+        name, type_, QualifiedName(function_schema, function), old_table, new_table, restricted, enabled == ALWAYS
     )
     return InstalledTrigger(definition, enabled)

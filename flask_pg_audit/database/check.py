@@ -38,6 +38,9 @@ WHY = {
     "function-orphaned": "nobody would notice what it does",
     "function-outdated": "it records what was declared earlier, or as an earlier version did",
     "function-owner": "the owner of a function decides what it does",
+    "guard-altered": "what was recorded can be rewritten, and nothing tells of it",
+    "guard-disabled": "what was recorded can be rewritten, and nothing tells of it",
+    "guard-missing": "what was recorded can be rewritten, and nothing tells of it",
     "history-split": "one table shows only a part of what happened",
     "index-missing": "reading takes time with every change that was ever made",
     "name-taken": "auditing cannot be installed",
@@ -48,8 +51,10 @@ WHY = {
     "schema-missing": "auditing is not installed",
     "sequence-missing": "every change fails, or would be numbered from 1 again",
     "table-absent": "nothing is recorded, and the installation stops",
+    "trigger-always": "what replication brings is recorded here as well",
     "trigger-disabled": "changes leave no record",
     "trigger-missing": "changes leave no record",
+    "trigger-not-always": "whoever may set session_replication_role changes rows that leave no record",
     "trigger-orphaned": "the history grows without anybody asking for it",
     "trigger-outdated": "what it records is not what was declared",
     "trigger-renamed": "triggers fire in the order of their names, and a second one would record everything twice",
@@ -100,9 +105,11 @@ def check(metadata: MetaData, engine: Bind, beside: Collection[MetaData] = ()) -
 def _find(plan: Plan) -> Iterator[Finding]:
     yield from map(_of_problem, plan.problems)
     absent = {problem.table for problem in plan.problems if problem.code == "table-absent"}
+    new = {name for action in plan.actions if action.is_new_table for name in action.relations}
     for action in plan.actions:
         # Of a table that is not there, nothing can be.
-        if action.code != NEW_COLUMN and (action.table is None or action.table not in absent):
+        is_of_absent = action.table in absent or (action.guards_history and not new.isdisjoint(action.relations))
+        if action.code != NEW_COLUMN and not is_of_absent:
             yield _of_action(action)
 
 

@@ -11,6 +11,7 @@ from .action import Action, Plan, Problem
 from .adoption import plan_adoption, plan_numbering
 from .audit_table import plan_audit_table
 from .declared import Declared
+from .guard import plan_guard
 from .infrastructure import find_shared_schema, plan_former_infrastructure, plan_infrastructure
 from .installed import Installed
 from .name import QualifiedName
@@ -44,6 +45,7 @@ def _plan_declared(declared: Declared, installed: Installed, time_zone: str | No
     for table in declared.tables:
         yield from plan_audit_table(table, declared, installed)
         yield from plan_recording(table, declared, installed)
+    yield from plan_guard(declared, installed)
     yield from plan_former_infrastructure(declared, installed)
     for table in declared.tables:
         yield from plan_numbering(table, installed)

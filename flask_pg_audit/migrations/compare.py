@@ -21,7 +21,7 @@ from ..database import view_table
 from ..database.action import Action, Plan
 from ..database.catalog import read_installed
 from ..database.declared import Declared, build_declared_or_empty
-from ..database.infrastructure import drop_sequence_sql
+from ..database.infrastructure import drop_sequence_sql, shared_tables
 from ..database.installed import Installed
 from ..database.name import QualifiedName
 from ..database.plan import plan
@@ -44,7 +44,7 @@ _INFO_PREFIX = "audit."
 
 #: What happens to a database without anybody deciding it in the models. No revision mends that; an installation does.
 #: Types are those of the models; an installation goes by what the tables have.
-_DRIFT = frozenset({"trigger-disabled", "trigger-replica", "function-callable", "column-type"})
+_DRIFT = frozenset({"trigger-disabled", "trigger-replica", "guard-disabled", "function-callable", "column-type"})
 
 #: What Alembic finds by itself, as audit tables are in the ``MetaData``.
 _FOUND_BY_ALEMBIC = frozenset({"audit-table-missing", "column-missing", view_table.MISSING, view_table.OUTDATED})
@@ -109,9 +109,7 @@ class _Comparison:
         installed = read_installed(connection, declared.schemas, names)
         declared = _without_filtered(declared, context)
         may_drop = bool(context.opts.get(DROP_HISTORY_OPTION, False))
-        histories = declared.audit_tables | {declared.infrastructure.transaction_table}
-        if declared.view_table is not None:
-            histories |= {declared.infrastructure.view_table}
+        histories = declared.audit_tables.union(shared_tables(declared, installed))
         keeper = HistoryKeeper(schema, histories, (), may_drop)
         dropped = {keeper.name_of(op) for op in upgrade_ops.ops if isinstance(op, DropTableOp)}
         todo = plan(declared, installed, prune={*declared.others, *filter(None, dropped)})

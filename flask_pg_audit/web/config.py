@@ -30,6 +30,8 @@ class AuditConfig:
     :ivar ui_base_template: a template of the app that the pages extend; it has the blocks ``title``, ``head`` and
         ``content``. ``None`` is a page of our own.
     :ivar schema: schema of ``audit_transaction``, the sequence and the functions; ``None`` means the metadata's.
+    :ivar enable_always: the triggers fire under ``session_replication_role = replica`` as well, on every table that
+        does not say otherwise.
     :ivar require_username: refuse every change for which no username is known.
     :ivar username_attribute: attribute of the user object that names it; ``None`` means the first of ``username``,
         ``email``, ``name`` and ``get_id()`` that there is.
@@ -50,6 +52,7 @@ class AuditConfig:
     ui_revert: bool = False
     ui_base_template: str | None = None
     schema: str | None = None
+    enable_always: bool = False
     require_username: bool = False
     username_attribute: str | None = None
     trust_basic_auth: bool = True
@@ -70,7 +73,7 @@ class AuditConfig:
 
     def _check(self) -> None:
         _expect("URL_PREFIX", self.url_prefix, _is_prefix(self.url_prefix), 'a path such as "/audit"')
-        for name in ("UI", "UI_OPEN_IN_DEBUG", "UI_REVERT", "LOG_VIEWS"):
+        for name in ("UI", "UI_OPEN_IN_DEBUG", "UI_REVERT", "LOG_VIEWS", "ENABLE_ALWAYS"):
             value = getattr(self, name.lower())
             _expect(name, value, isinstance(value, bool), "True or False")
         base = self.ui_base_template
