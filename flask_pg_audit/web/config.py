@@ -30,6 +30,8 @@ class AuditConfig:
     :ivar ui_base_template: a template of the app that the pages extend; it has the blocks ``title``, ``head`` and
         ``content``. ``None`` is a page of our own.
     :ivar schema: schema of ``audit_transaction``, the sequence and the functions; ``None`` means the metadata's.
+    :ivar app_role: the database role as which the app runs, or several: it is to read history and to do nothing else
+        with it. ``None`` leaves privileges alone.
     :ivar enable_always: the triggers fire under ``session_replication_role = replica`` as well, on every table that
         does not say otherwise.
     :ivar require_username: refuse every change for which no username is known.
@@ -52,6 +54,7 @@ class AuditConfig:
     ui_revert: bool = False
     ui_base_template: str | None = None
     schema: str | None = None
+    app_role: str | Sequence[str] | None = None
     enable_always: bool = False
     require_username: bool = False
     username_attribute: str | None = None
@@ -97,8 +100,16 @@ class AuditConfig:
         exclude = self.context_exclude
         good_list = isinstance(exclude, (list, tuple, set, frozenset)) and all(isinstance(key, str) for key in exclude)
         _expect("CONTEXT_EXCLUDE", exclude, good_list, "a list of keys")
+        roles = self.app_role
+        good_roles = isinstance(roles, (list, tuple, set, frozenset)) and all(isinstance(r, str) and r for r in roles)
+        _expect("APP_ROLE", roles, good_roles or _is_name_or_none(roles), "the name of a role, several, or None")
         attribute = self.username_attribute
         _expect("USERNAME_ATTRIBUTE", attribute, _is_name_or_none(attribute), "the name of an attribute or None")
+
+    @property
+    def app_roles(self) -> tuple[str, ...]:
+        """The names in :attr:`app_role`."""
+        return (self.app_role,) if isinstance(self.app_role, str) else tuple(self.app_role or ())
 
     @property
     def search_seconds(self) -> float | None:

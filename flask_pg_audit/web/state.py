@@ -93,7 +93,8 @@ class AuditState:
 
     def check(self, bind: str | None) -> tuple[Finding, ...]:
         """What ``flask audit check`` finds in a database, as of the last minute."""
-        return self._health.check(bind, self.metadatas[bind], self.db.engines[bind], self.beside(bind))
+        engine = self.db.engines[bind]
+        return self._health.check(bind, self.metadatas[bind], engine, self.beside(bind), self.config.app_roles)
 
     def preview_revert(self, bind: str | None, version: Version) -> Preview:
         """What would be written to bring a version of a record back.
