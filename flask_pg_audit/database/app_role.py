@@ -38,8 +38,8 @@ def allowed_on(table: QualifiedName, declared: Declared) -> frozenset[str]:
 
 def plan_app_roles(declared: Declared, installed: Installed, roles: Collection[str]) -> Iterator[Action]:
     """Grant what the roles need, and revoke what else they and everybody were granted."""
-    if roles:
-        names = sorted(roles)
+    names = sorted(role for role in roles if not _is_absent(role, installed))
+    if names:
         yield from _plan_schemas(declared, installed, names)
         for table in history_tables(declared, installed):
             yield from _plan_table(table, declared, installed, names)
@@ -50,7 +50,7 @@ def plan_app_roles(declared: Declared, installed: Installed, roles: Collection[s
 def find_app_role_problems(declared: Declared, installed: Installed, roles: Collection[str]) -> Iterator[Problem]:
     """Why the roles cannot be restricted."""
     for role in sorted(roles):
-        if installed.server_version and role not in installed.grants.known:
+        if _is_absent(role, installed):
             fix = f"CREATE ROLE {ident(role)} LOGIN first, or correct the name"
             yield Problem("app-role-absent", None, f"there is no database role {role!r}", fix, fatal=True)
         elif role == installed.grants.acting:
@@ -60,6 +60,11 @@ def find_app_role_problems(declared: Declared, installed: Installed, roles: Coll
             # What is revoked from the owner, the functions that record cannot do either.
             what = f"{role!r}, the application's role, owns {', '.join(owned)}"
             yield Problem("app-role-owner", None, what, _OTHER_OWNER, fatal=True)
+
+
+def _is_absent(role: str, installed: Installed) -> bool:
+    """Known where there is a server to ask."""
+    return bool(installed.server_version) and role not in installed.grants.known
 
 
 _OTHER_OWNER = "let a role of its own own tables and history: run migrations and flask audit install as that"
