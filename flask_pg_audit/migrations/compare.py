@@ -91,6 +91,7 @@ class _Comparison:
     """One ``MetaData`` against the database.
 
     :ivar moved: the changed columns of the keeper's ``ours``.
+    :ivar left_out: the shared tables that ``include_object`` leaves out, so that no revision makes them.
     """
 
     declared: Declared
@@ -98,6 +99,7 @@ class _Comparison:
     plan: Plan
     keeper: HistoryKeeper
     moved: tuple[ModifyTableOps, ...]
+    left_out: frozenset[QualifiedName]
 
     @classmethod
     def of(cls, context: AutogenContext, metadata: MetaData, upgrade_ops: UpgradeOps) -> _Comparison:
@@ -120,7 +122,10 @@ class _Comparison:
         unseen = histories & created & installed.relations.keys()
         ours = frozenset(moved | unseen)
         changes = tuple(compare_columns(context, declared, installed, ours))
-        return cls(declared, installed, todo, replace(keeper, ours=ours), changes)
+        views = declared.view_table
+        is_left_out = views is not None and not _is_included(views, context)
+        left_out = frozenset({declared.infrastructure.view_table} if is_left_out else ())
+        return cls(declared, installed, todo, replace(keeper, ours=ours), changes, left_out)
 
     def add_to(self, upgrade_ops: UpgradeOps) -> None:
         """Change ``upgrade_ops`` in place."""
@@ -155,6 +160,8 @@ class _Comparison:
                     f"{action}: the audit table is one of the classic library; run flask audit install first"
                 )
             if action.code in _DRIFT or (action.code in _FOUND_BY_ALEMBIC and not is_ours):
+                continue
+            if action.guards_history and not self.left_out.isdisjoint(action.relations):
                 continue
             # Which partitions there are is different in every database: see plan_partitions().
             if partitions.isdisjoint(action.relations) or action.table in action.relations:
@@ -208,13 +215,14 @@ def _without_filtered(declared: Declared, context: AutogenContext) -> Declared:
 
     A trigger that finds nothing to write to would fail every change.
     """
-
-    def is_included(table: Table) -> bool:
-        return context.run_object_filters(table, table.name, "table", False, None)
-
+    shared = (declared.transaction_table, declared.maintenance_table) if declared.tables else ()
     tables = tuple(
         table
         for table in declared.tables
-        if all(map(is_included, (table.audited.table, table.audited.audit_table, declared.transaction_table)))
+        if all(_is_included(each, context) for each in (table.audited.table, table.audited.audit_table, *shared))
     )
     return replace(declared, tables=tables)
+
+
+def _is_included(table: Table, context: AutogenContext) -> bool:
+    return context.run_object_filters(table, table.name, "table", False, None)
