@@ -85,7 +85,8 @@ PLANTED = {
         "$$SELECT '1'::xid8$$"
     ),
     "the function that tells its time": (
-        f"{OPEN}; CREATE FUNCTION evil.transaction_timestamp() RETURNS timestamptz LANGUAGE sql AS 'SELECT NULL::timestamptz'"
+        f"{OPEN}; CREATE FUNCTION evil.transaction_timestamp() RETURNS timestamptz LANGUAGE sql AS "
+        "'SELECT NULL::timestamptz'"
     ),
     "a type that the numbers of tables are cast to": f"{OPEN}; CREATE DOMAIN evil.regclass AS text",
     "the function that opens it": (

@@ -36,7 +36,7 @@ def _drop_guards(declared: Declared, installed: Installed) -> Iterator[Action]:
     """Those of our own history only, while another application's needs the function."""
     is_shared = _serves_others(declared, installed)
     own = {table.found_as: table.audited for table in guarded_tables(declared, installed)}
-    for table, on_table in installed.triggers.items():
+    for table, on_table in sorted(installed.triggers.items(), key=lambda item: item[0]):
         audited = own.get(table)
         for found in on_table:
             if found.definition.function == declared.infrastructure.refuse_rewriting and (audited or not is_shared):
