@@ -76,11 +76,34 @@ class _Watcher:
 
     def apply(self, connection: Any, trust: bool) -> None:
         """Send the settings, unless they are known (``trust``) to be in force."""
+        settings = self._lacking(connection, trust)
+        if settings is not None:
+            _set_config(connection, settings)
+            self._applied[connection] = settings
+
+    def _lacking(self, connection: Any, trust: bool) -> Mapping[str, str] | None:
         settings = resolve_guarded(self._resolve)
-        if settings is None or (trust and self._applied.get(connection) == settings):
-            return
-        _set_config(connection, settings)
-        self._applied[connection] = settings
+        return None if trust and self._applied.get(connection) == settings else settings
+
+    def execute_together(self, method: Callable[..., Any], cursor: Any, statement: str, parameters: Any) -> Any:
+        """Send the settings, if they are lacking, and a write of SQLAlchemy's in one round trip; psycopg2 only.
+
+        psycopg2 puts values into the text itself, so that two statements can be one text. The line break keeps the
+        settings out of what PostgreSQL quotes in an error.
+        """
+        connection = cursor.connection
+        if _is_idle(connection):
+            self.forget(connection)  # its transaction is over
+        settings = self._lacking(connection, trust=True)
+        if settings is None:
+            done = method(cursor, statement, parameters)
+        else:
+            told = cursor.mogrify(*render_set_config("format", settings))
+            done = method(cursor, told + b";\n" + cursor.mogrify(statement, parameters))
+            self._applied[connection] = settings
+        if ends_settings(statement):
+            self.forget(connection)
+        return done
 
     @contextmanager
     def sending(self, cursor: Any, statement: object) -> Iterator[None]:
@@ -147,7 +170,10 @@ def _session_settings(connection: Any, settings: Mapping[str, str]) -> Iterator[
 
 def _set_config(connection: Any, settings: Mapping[str, str], local: bool = True) -> None:
     statement, parameters = render_set_config("format", settings, local)
-    _execute(connection, statement, parameters)
+    if _is_psycopg2(connection) or _in_pipeline(connection) or _begins_specially(connection):
+        _execute(connection, statement, parameters)
+    else:
+        _send_as_text(connection, statement, parameters)
 
 
 def _execute(connection: Any, statement: str, parameters: tuple[str, ...] | None = None) -> None:
@@ -157,6 +183,28 @@ def _execute(connection: Any, statement: str, parameters: tuple[str, ...] | None
         cursor.execute(statement, parameters)
     finally:
         cursor.close()
+
+
+def _send_as_text(connection: Any, statement: str, parameters: tuple[str, ...]) -> None:
+    """psycopg 3 would send the ``BEGIN`` of a transaction first, in a round trip of its own: it goes along here."""
+    from psycopg import ClientCursor, errors, generators
+    from psycopg.pq import ExecStatus
+
+    begin = "BEGIN; " if _is_idle(connection) and not connection.autocommit else ""
+    text = begin + ClientCursor(connection).mogrify(statement, parameters)
+    with connection.lock:
+        connection.pgconn.send_query(text.encode(connection.info.encoding))
+        results = connection.wait(generators.execute(connection.pgconn))
+    for result in results:
+        if result.status == ExecStatus.FATAL_ERROR:
+            raise errors.error_from_result(result, encoding=connection.info.encoding)
+
+
+def _begins_specially(connection: Any) -> bool:
+    """Whether a transaction of psycopg 3 begins with more than ``BEGIN``."""
+    return any(
+        each is not None for each in (connection.isolation_level, connection.read_only, connection.deferrable)
+    )
 
 
 # The two drivers answer the same questions in different words.
@@ -200,17 +248,32 @@ def _build_watched_class(base: Any, watcher: _Watcher) -> type:
         (("stream",), _watched_generator),
     ):
         methods |= {name: watch(getattr(base, name), watcher) for name in names if hasattr(base, name)}
+    if hasattr(base, "mogrify") and hasattr(base, "copy_expert"):
+        methods["execute"] = _watched_execute(base.execute, methods["execute"], watcher)
     return type(f"Audit{base.__name__}", (base,), methods)
 
 
 def _watched_call(method: Callable[..., Any], watcher: _Watcher) -> Callable[..., Any]:
     def call(cursor: Any, *args: Any, **kwargs: Any) -> Any:
-        if cursor.audit_may_write is False and not _is_idle(cursor.connection):
-            return method(cursor, *args, **kwargs)  # what sending() comes to for a read, without its cost
+        if cursor.audit_may_write is False:  # what sending() comes to for a read, without its cost
+            if _is_idle(cursor.connection):
+                watcher.forget(cursor.connection)
+            return method(cursor, *args, **kwargs)
         with watcher.sending(cursor, _statement(args, kwargs)):
             return method(cursor, *args, **kwargs)
 
     return call
+
+
+def _watched_execute(method: Callable[..., Any], otherwise: Callable[..., Any], watcher: _Watcher) -> Callable[..., Any]:
+    """psycopg2's: a write of SQLAlchemy's in a transaction takes the settings along."""
+
+    def execute(cursor: Any, query: Any, vars: Any = None) -> Any:
+        if cursor.audit_may_write and cursor.name is None and isinstance(query, str) and not cursor.connection.autocommit:
+            return watcher.execute_together(method, cursor, query, vars)
+        return otherwise(cursor, query, vars)
+
+    return execute
 
 
 def _watched_context(method: Callable[..., Any], watcher: _Watcher) -> Callable[..., Any]:
