@@ -30,9 +30,7 @@ def test_percent_signs_and_parameters_arrive_as_they_are(site: Blog) -> None:
             )
         with site.db.engine.begin() as connection:
             connection.exec_driver_sql("INSERT INTO post (title) VALUES (%(title)s || '%%')", {"title": "50"})
-    assert site.posts() == [
-        (title, "100% ann", None) for title in ("5%s of 100%%", "%%(x)s; '\\%s", "%s", "50%")
-    ]
+    assert site.posts() == [(title, "100% ann", None) for title in ("5%s of 100%%", "%%(x)s; '\\%s", "%s", "50%")]
 
 
 def test_a_result_is_that_of_the_applications_statement(site: Blog) -> None:

@@ -7,9 +7,11 @@
 ``contenders``
     who takes part, with what installed.
 ``network``
-    a wire with a delay.
+    a wire with a delay, and the program that is one: ``delay``.
 ``steps``
     what is done one after the other, and how often.
+``seats``
+    contenders in their databases.
 ``run``
     the rounds in which the contenders take turns.
 ``figures``, ``targets``, ``tabulate``

@@ -35,5 +35,5 @@ async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, se
 
 if __name__ == "__main__":
     # epoll counts in milliseconds; select in microseconds.
-    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())) as runner:
-        runner.run(serve(sys.argv[1], float(sys.argv[2])))
+    loop = asyncio.SelectorEventLoop(selectors.SelectSelector())
+    loop.run_until_complete(serve(sys.argv[1], float(sys.argv[2])))

@@ -51,9 +51,9 @@ class Plan:
 
     size: str = "full"
     drivers: tuple[str, ...] = DRIVERS
-    seconds: float = 6.0
-    near: Size = Size(25, 5_000, (16, 5, 7))
-    far: Size = Size(15, 1_000, (7, 3, 3))
+    seconds: float = 4.0
+    near: Size = Size(25, 5_000, (12, 4, 5))
+    far: Size = Size(15, 1_000, (6, 3, 3))
     check: int = 5
 
 

@@ -13,8 +13,6 @@ from benchmarks.writing.markdown import NOTHING, number, table
 #: Of a contender whose history has nothing of it.
 UNRECORDED = "(nothing)"
 
-MANY = (*FLUSH, *BULK)
-
 
 def conditions(figures: Applications) -> str:
     """How much was done, and how far away the server was."""
@@ -72,21 +70,24 @@ def _ratio(figures: Applications, one: Taken, ratio: float) -> str:
 
 
 def statements(figures: Applications) -> str:
-    """What the server gets for each transaction with one object, and for many."""
-    columns = tuple(product(figures.drivers, (*ONE, *MANY)))
-    columns = tuple((driver, step) for driver, step in columns if step in ONE)
+    """Messages to the server for each transaction with one object: as often the application waits for it."""
+    columns = tuple(product(figures.drivers, ONE))
     rows = []
     for one in figures.participants:
         sent = [figures.statements(step.task, one.name, driver) for driver, step in columns]
         if any(sent):
             rows.append((one.title, *(f"{each.statements:g}" if each else NOTHING for each in sent)))
-    return table(("statements per transaction", *(f"{driver}: {step.title}" for driver, step in columns)), rows)
+    return table(("messages per transaction", *(f"{driver}: {step.title}" for driver, step in columns)), rows)
 
 
 def targets(versions: Mapping[int, Applications]) -> str:
     """What is promised, and what is measured on each version, over the socket."""
     columns = [(major, figures, driver) for major, figures in versions.items() for driver in figures.drivers]
-    head = ("of the time without auditing", "at most", *(f"PostgreSQL {major}, {driver}" for major, _, driver in columns))
+    head = (
+        "of the time without auditing",
+        "at most",
+        *(f"PostgreSQL {major}, {driver}" for major, _, driver in columns),
+    )
     rows = [
         (target.title, f"{target.limit:.2f} ×", *(verdict(target, figures, driver) for _, figures, driver in columns))
         for target in TARGETS

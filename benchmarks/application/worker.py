@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -34,17 +34,27 @@ class Worker:
 
         :raises Unavailable: it says that it cannot, says nothing in time, or is gone.
         """
+        self.tell(**message)
+        return self.answer()
+
+    def tell(self, **message: Any) -> None:
+        """Do not wait for the answer."""
+        with suppress(BrokenPipeError):  # it is gone, so there will be no answer
+            print(json.dumps(message), file=self._process.stdin, flush=True)
+
+    def answer(self) -> dict[str, Any]:
+        """The answer to what it was told first.
+
+        :raises Unavailable: as for :meth:`ask`.
+        """
         clock = threading.Timer(SECONDS, self._process.kill)
         clock.start()
         try:
-            print(json.dumps(message), file=self._process.stdin, flush=True)
             line = self._process.stdout.readline() if self._process.stdout else ""
-        except BrokenPipeError:
-            line = ""
         finally:
             clock.cancel()
         if not line:
-            raise Unavailable(f"its process ended, or was too slow with {message}: {self._last_complaint()}")
+            raise Unavailable(f"its process ended, or took more than {SECONDS:.0f} s: {self._last_complaint()}")
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise Unavailable(answer["error"])
@@ -62,10 +72,7 @@ class Worker:
 
 @contextmanager
 def worker(python: Path, contender: str, url: str) -> Iterator[Worker]:
-    """Start the application of a contender.
-
-    :raises Unavailable: it does not start.
-    """
+    """Start the application of a contender; its first answer is that it has started."""
     with (
         tempfile.TemporaryFile() as complaints,
         subprocess.Popen(
@@ -78,7 +85,10 @@ def worker(python: Path, contender: str, url: str) -> Iterator[Worker]:
     ):
         try:
             started = Worker(process, complaints)
-            started.ask(contender=contender, url=url)
+            started.tell(contender=contender, url=url)
             yield started
         finally:
             process.kill()
+            if process.stdin:
+                with suppress(BrokenPipeError):  # what it did not read
+                    process.stdin.close()

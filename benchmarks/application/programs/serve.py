@@ -36,10 +36,10 @@ class Server:
             self._db.session.commit()
         return {}
 
-    def log(self):
-        """From now on, the server logs the statements of this connection."""
+    def log(self, on=True):
+        """From now on, the server logs the statements of this connection, or does not."""
         with self._app.app_context(), self._db.engine.connect() as connection:
-            connection.exec_driver_sql("SET log_statement = 'all'")
+            connection.exec_driver_sql(f"SET log_statement = '{'all' if on else 'none'}'")
             connection.commit()
         return {}
 
