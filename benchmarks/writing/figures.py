@@ -57,6 +57,7 @@ class Measured:
 class Figures:
     """One run, on one version of PostgreSQL.
 
+    :ivar parts: of :mod:`.parts`, apart from the results of the contenders.
     :ivar application: what auditing costs an application, which can be measured alone.
     """
 
@@ -64,6 +65,7 @@ class Figures:
     entrants: tuple[Entrant, ...]
     series: tuple[Measured, ...]
     results: tuple[Result, ...]
+    parts: tuple[Result, ...]
     sizes: tuple[Size, ...]
     throughput: tuple[Throughput, ...]
     long_sessions: tuple[LongSession, ...]
@@ -84,18 +86,22 @@ _KINDS: Mapping[str, type[Any]] = {
     "entrants": Entrant,
     "series": Measured,
     "results": Result,
+    "parts": Result,
     "sizes": Size,
     "throughput": Throughput,
     "long_sessions": LongSession,
     "points": Point,
 }
 
+#: What may not have been measured yet.
+_LATER: Mapping[str, Any] = {"parts": [], "application": None}
+
 
 def from_json(text: str) -> Figures:
     """What :meth:`Figures.to_json` made."""
-    data: dict[str, Any] = json.loads(text)
+    data: dict[str, Any] = {**_LATER, **json.loads(text)}
     lists = {name: tuple(kind(**one) for one in data[name]) for name, kind in _KINDS.items()}
-    application = of_data(data.setdefault("application", None))
+    application = of_data(data["application"])
     if set(data) != {field.name for field in fields(Figures)}:
         raise ValueError(f"figures of another version of the benchmark, with {', '.join(data)}: measure again")
     return Figures(machine=Machine(**data["machine"]), application=application, **lists)
