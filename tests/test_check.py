@@ -589,6 +589,7 @@ def test_everybody_may_write_history_and_so_may_who_may_write_all_data(engine: E
             f"audit-table-writable: item: {writer}",
             f"audit-table-writable: {writer}",
             f"audit-table-writable: {writer}",
+            f"audit-table-writable: {writer}",
         ]
         assert all(line.endswith(f"fix: REVOKE pg_write_all_data FROM {writer}") for line in found)
         run(engine, f"REVOKE pg_write_all_data FROM {writer}")
@@ -628,7 +629,7 @@ def test_every_finding_has_a_reason() -> None:
     )
     made = set(
         re.findall(
-            r'"((?:adoption|audit|child|column|function|history|index|name|partition|row|schema|sequence|'
+            r'"((?:adoption|app|audit|child|column|function|guard|history|index|name|partition|row|schema|sequence|'
             r'table|trigger|type|view)-[a-z-]+)"',
             source,
         )

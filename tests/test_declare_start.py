@@ -33,16 +33,18 @@ def test_importing_the_package_declares_nothing() -> None:
 
 def test_enable_twice() -> None:
     program = "flask_pg_audit.enable(); flask_pg_audit.enable(); declare('a')"
-    assert tables_after(program) == "a a_audit audit_transaction"
+    assert tables_after(program) == "a a_audit audit_maintenance audit_transaction"
 
 
 @pytest.mark.parametrize(
     "arguments", ["'postgresql+psycopg2://', plugins=['audit']", "'postgresql+psycopg2:///?plugin=audit'"]
 )
 def test_the_engine_plugin_enables(arguments: str) -> None:
-    assert tables_after(f"sa.create_engine({arguments}); declare('a')") == "a a_audit audit_transaction"
+    assert (
+        tables_after(f"sa.create_engine({arguments}); declare('a')") == "a a_audit audit_maintenance audit_transaction"
+    )
 
 
 def test_the_script_picks_up_what_was_declared_before() -> None:
     program = "declare('a'); flask_pg_audit.install_audit_triggers(metadata)"
-    assert tables_after(program) == "a a_audit audit_transaction"
+    assert tables_after(program) == "a a_audit audit_maintenance audit_transaction"

@@ -290,7 +290,7 @@ def test_extend_existing_does_not_declare_twice(engine: Engine) -> None:
     metadata = MetaData()
     for columns in ((column("name", Text),), (column("note", Text),)):
         audited_table(metadata, "person", column("id", Integer, primary_key=True), *columns, extend_existing=True)
-    assert sorted(metadata.tables) == ["audit_transaction", "person", "person_audit"]
+    assert sorted(metadata.tables) == ["audit_maintenance", "audit_transaction", "person", "person_audit"]
     install(engine, metadata)
     run(engine, "INSERT INTO person VALUES (1, 'a', 'b')")
     assert recorded(engine, "person", "name", "note") == [("I", "a", "b")]
@@ -324,4 +324,4 @@ def test_a_whole_database_with_history_can_be_reflected(engine: Engine, database
     other = create_engine(database.url())
     reflected.reflect(other)
     other.dispose()
-    assert sorted(reflected.tables) == ["audit_transaction", "person", "person_audit"]
+    assert sorted(reflected.tables) == ["audit_maintenance", "audit_transaction", "person", "person_audit"]
