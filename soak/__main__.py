@@ -7,6 +7,7 @@ does not tell what was committed.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 
 from soak import page
@@ -15,6 +16,8 @@ from soak.run import Plan, soak
 
 def main() -> int:
     """The command."""
+    # As Ctrl-C: nothing is left mounted, and nobody running.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     usual = Plan()
     parser = argparse.ArgumentParser(
         prog="python -m soak", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

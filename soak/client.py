@@ -39,6 +39,9 @@ LOST = "connection lost"
 RETRIED = ("40001", "40P01")
 TRIES = 4
 
+#: Seconds after which a client that was disconnected tries again, and in which the server has to be there again.
+PAUSE, PATIENCE = 0.05, 120
+
 #: Clients that write without anybody being logged in name themselves.
 SCRIPT = "nightly import"
 
@@ -151,6 +154,8 @@ class Client:
             raise error
         if not attempt.is_committing:
             self._roll_back(kind or LOST)
+            if kind in (None, LOST, "server not ready"):
+                time.sleep(PAUSE)
         elif self._ask(lambda connection: self._is_marked(connection, attempt)):
             self.outcomes["committed"] += 1
             self.met[kind or LOST] += 1
@@ -160,20 +165,28 @@ class Client:
             self._roll_back(kind or LOST)
 
     def _is_marked(self, connection: Connection, attempt: Attempt) -> bool:
-        """Waits for whoever may still be committing; who has not by then never will."""
+        """Waits for whoever may still be committing, since no two can have the same mark.
+
+        It leaves none itself: if its own commit were not answered, it would take its mark for the other's.
+        """
         connection.execute(text("SET LOCAL lock_timeout = '1s'"))
         mark = insert(self.bank.marker).values(client=attempt.client, number=attempt.number)
         made = connection.execute(mark.on_conflict_do_nothing().returning(self.bank.marker.c.client))
-        return made.first() is None
+        is_there = made.first() is None
+        connection.rollback()
+        return is_there
 
     def _ask(self, question: Callable[[Connection], _T]) -> _T:
         """An answer from the database, as soon as it gives one again."""
+        deadline = time.monotonic() + PATIENCE
         while True:
             try:
-                with self.bank.desk.begin() as connection:
+                with self.bank.desk.connect() as connection:
                     return question(connection)
             except self.bank.errors:
-                time.sleep(0.02)
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(PAUSE)
 
     def _prepare(self, work: Work) -> None:
         """The first phase; the second is the client's next step, on another connection."""
@@ -221,4 +234,4 @@ class Client:
             with self.bank.desk.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                 connection.exec_driver_sql(statement)
         except self.bank.errors:
-            time.sleep(0.02)
+            time.sleep(PAUSE)

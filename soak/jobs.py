@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -12,6 +13,9 @@ from flask_pg_audit.database.baseline import baseline
 from flask_pg_audit.database.check import check
 from flask_pg_audit.database.verify import verify
 from soak.bank import Bank, build
+
+#: Seconds after which somebody who was interrupted goes on.
+PAUSE = 0.2
 
 #: Short, so that clients do not queue behind an installation for long.
 LOCK_TIMEOUT, TRIES = 0.2, 200
@@ -49,6 +53,7 @@ class Jobs:
             self.findings += [f"{name}: {finding}" for finding in job(self.bank)]
         except errors:
             self.interrupted[name] += 1
+            time.sleep(PAUSE)
         else:
             self.done[name] += 1
 

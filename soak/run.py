@@ -217,10 +217,9 @@ def _run(
         while len(reports) < 2 * (len(clients) + 1):
             reports.append(results.get(timeout=120))
     finally:
-        stop.set()
-        jobs_stop.set()
+        # Those that have told all there is end by themselves; the others are in the middle of something.
         for process in (*clients, helper):
-            process.join(30)
+            process.join(10 if len(reports) == 2 * (len(clients) + 1) else 0)
             process.kill()
     whole = sum(reports, Report())
     if whole.error:
@@ -238,6 +237,12 @@ def _shown(counts: Counter[str]) -> str:
     return ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
 
 
+def _goes_on(stop: Event) -> bool:
+    """Nobody goes on when the process that has the server is gone."""
+    parent = multiprocessing.parent_process()
+    return not stop.is_set() and parent is not None and parent.is_alive()
+
+
 def _write(plan: Plan, url: URL, ledgers: Path, process: int, stop: Event, results: Queue[Report]) -> None:
     """A process of clients, each a thread; they take turns on fewer connections than they are."""
     numbers = plan.share(process)
@@ -249,7 +254,7 @@ def _write(plan: Plan, url: URL, ledgers: Path, process: int, stop: Event, resul
         client = Client(number, bank, ledger, random.Random(plan.seed * 1000 + number))
         share = -(-plan.requests // plan.clients)
         try:
-            client.run(lambda: ledger.transactions < share and not stop.is_set())
+            client.run(lambda: ledger.transactions < share and _goes_on(stop))
         finally:
             ledger.close()
         return Report(client.requests, ledger.transactions, client.rolled_back, client.met, client.outcomes)
@@ -272,7 +277,7 @@ def _help(url: URL, stop: Event, results: Queue[Report]) -> None:
     bank = build(url)
     running = Jobs(bank)
     try:
-        running.run(lambda: not stop.is_set())
+        running.run(lambda: _goes_on(stop))
         report = Report(done=running.done, interrupted=running.interrupted, findings=tuple(running.findings))
     except BaseException:
         report = Report(error=traceback.format_exc())

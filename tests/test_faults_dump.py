@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from flask_pg_audit import install_audit_triggers
+from flask_pg_audit.database.check import check
 from flask_pg_audit.database.verify import verify
 from soak.bank import create
 from soak.dump import dump, find_programs, restore
@@ -70,6 +72,10 @@ def test_the_data_alone_into_tables_that_are_audited_already(tmp_path: Path) -> 
         place.move(url)
         create(place.bank, is_empty=True)
         restore(PROGRAMS, url, tmp_path / "dump", "--disable-triggers")
+        # pg_restore enables all triggers alike afterwards, those that are to fire always included.
+        codes = {finding.code for finding in check(place.bank.db.metadata, place.bank.desk)}
+        assert codes == {"guard-altered"}
+        install_audit_triggers(place.bank.db.metadata, place.bank.desk)
         assert_goes_on(place, before)
 
 

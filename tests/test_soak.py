@@ -11,7 +11,7 @@ from soak import page
 from soak.bank import Bank
 from soak.jobs import JOBS, Jobs
 from soak.run import Plan, Soaked, soak
-from tests.capture import run
+from tests.capture import rewriting, run
 from tests.documentation import ROOT
 from tests.faults import Scene, do, scene
 from tests.server import DRIVER, Database
@@ -109,7 +109,7 @@ NEWEST = "(SELECT max(audit_id) FROM account_audit WHERE audit_operation = 'I')"
 )
 def test_the_oracle_sees(place: Scene, wrong: str, statement: str) -> None:
     place.assert_clean()
-    run(place.bank.desk, statement)
+    run(place.bank.desk, rewriting(statement))
     verdict = place.judge()
     assert verdict.counts[wrong] > 0
     assert not verdict.is_clean
