@@ -13,8 +13,10 @@ from .audit_table import histories_taken_over, plan_history, set_schema_sql
 from .declared import Declared
 from .function import Infrastructure
 from .installed import Installed, InstalledRelation
+from .name import QualifiedName
 from .recording import drop_function, plan_function
 from .render import DIALECT, ident, literal, qualified, render
+from .seal_tables import installed_seal_tables, plan_seal_tables
 from .view_table import has_view_log, plan_view_table
 
 
@@ -34,6 +36,7 @@ def plan_infrastructure(declared: Declared, installed: Installed) -> Iterator[Ac
     else:
         yield from _plan_move(former, declared, installed)
     yield from plan_view_table(declared, installed, former)
+    yield from plan_seal_tables(declared, installed, former)
     for function in shared.functions():
         yield from plan_function(function, None, installed)
 
@@ -103,6 +106,8 @@ def _plan_move(former: Infrastructure, declared: Declared, installed: Installed)
     ]
     if has_view_log(declared, installed, former):
         moves.append(("TABLE", former.view_table, shared.view_table))
+    for old in installed_seal_tables(declared, installed, former):
+        moves.append(("TABLE", old, QualifiedName(shared.schema, old.name)))
     for kind, old, new in moves:
         if old in installed.relations and new not in installed.relations:
             yield Action(

@@ -8,6 +8,7 @@ from .function import AuditFunction
 from .installed import Installed, InstalledFunction, InstalledTrigger
 from .recording import drop_function, drop_trigger
 from .render import qualified
+from .seal_tables import installed_seal_tables
 from .view_table import has_view_log
 
 
@@ -42,9 +43,9 @@ def _serves_others(declared: Declared, installed: Installed) -> bool:
 
 
 def plan_history_removal(declared: Declared, installed: Installed) -> Plan:
-    """Drop the audit tables, ``audit_transaction``, ``audit_view`` and the sequence: the history is gone.
+    """Drop the audit tables, ``audit_transaction``, what is beside it and the sequence: the history is gone.
 
-    The last three stay while another application records with them.
+    All but the audit tables stay while another application records with them.
     """
     shared = declared.infrastructure
     is_shared = _serves_others(declared, installed)
@@ -53,6 +54,7 @@ def plan_history_removal(declared: Declared, installed: Installed) -> Plan:
         tables.append(shared.transaction_table)
         if has_view_log(declared, installed, shared):
             tables.append(shared.view_table)
+        tables.extend(installed_seal_tables(declared, installed, shared))
     drops = [
         Action("uninstall", "drop", f"table {name.display}", "history", (f"DROP TABLE {qualified(name)}",))
         for name in tables

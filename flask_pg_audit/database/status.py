@@ -8,12 +8,14 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, MetaData
 
+from . import seal_tables, view_table
 from .action import Plan
 from .install import plan_installation
 from .installed import Installed
 from .name import QualifiedName
 from .render import qualified
-from .view_table import MISSING, OUTDATED
+
+_BESIDE = (view_table.MISSING, view_table.OUTDATED, seal_tables.MISSING, seal_tables.OUTDATED)
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,8 @@ def read_status(metadata: MetaData, engine: Engine) -> Iterator[TableStatus]:
 
 
 def _state(part: Plan, table: QualifiedName, installed: Installed) -> str:
-    # Whether a table records has nothing to do with the log of its readers.
-    reasons = {action.reason for action in part.actions if action.code not in (MISSING, OUTDATED)}
+    # Whether a table records has nothing to do with the log of its readers, nor with seals.
+    reasons = {action.reason for action in part.actions if action.code not in _BESIDE}
     if part.fatal or not installed.triggers.get(table):
         return "missing"
     if reasons and reasons <= {"disabled", "replica only"}:

@@ -18,6 +18,7 @@ from ..errors import AuditConfigError
 from ..refusal import raise_refusal
 from .columns import REQUIRED_KEY, SETTING_KEY, build_image_column, image_type
 from .options import AuditOptions
+from .seal_tables import IS_SEAL_TABLE, build_seal_tables
 from .tables import (
     IS_AUDIT_TABLE,
     IS_AUDITED,
@@ -126,13 +127,13 @@ def _check_same_setting(known: Column[Any], setting: Column[Any]) -> None:
 
 
 def set_audit_schema(metadata: MetaData, schema: str) -> None:
-    """Put ``audit_transaction``, ``audit_view``, the sequence and the functions of ``metadata`` into ``schema``."""
+    """Put ``audit_transaction``, what is beside it, the sequence and the functions into ``schema``."""
     metadata.info[_SCHEMA] = schema
     table = _find_transaction_table(metadata)
     if table is not None and table.schema != schema:
         views = find_view_table(metadata)
-        if views is not None:
-            metadata.remove(views)
+        for other in (*find_seal_tables(metadata), *([] if views is None else [views])):
+            metadata.remove(other)
         metadata.remove(table)
         _remove_sequence(metadata)
         _build_shared_tables(metadata, schema)
@@ -153,8 +154,14 @@ def find_view_table(metadata: MetaData) -> Table | None:
     return next((t for t in metadata.tables.values() if IS_VIEW_TABLE in t.info), None)
 
 
+def find_seal_tables(metadata: MetaData) -> tuple[Table, ...]:
+    """``audit_seal`` and ``audit_seal_leaves`` of ``metadata``; nothing where no table is audited."""
+    return tuple(t for t in metadata.tables.values() if IS_SEAL_TABLE in t.info)
+
+
 def _build_shared_tables(metadata: MetaData, schema: str | None) -> None:
     build_transaction_table(metadata, schema)
+    build_seal_tables(metadata, schema)
     if metadata.info.get(_VIEWS):
         build_view_table(metadata, schema)
 

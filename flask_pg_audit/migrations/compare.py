@@ -17,7 +17,7 @@ from alembic.operations.ops import (
 )
 from sqlalchemy import MetaData, Table
 
-from ..database import view_table
+from ..database import seal_tables, view_table
 from ..database.action import Action, Plan
 from ..database.catalog import read_installed
 from ..database.declared import Declared, build_declared_or_empty
@@ -47,7 +47,16 @@ _INFO_PREFIX = "audit."
 _DRIFT = frozenset({"trigger-disabled", "trigger-replica", "function-callable", "column-type"})
 
 #: What Alembic finds by itself, as audit tables are in the ``MetaData``.
-_FOUND_BY_ALEMBIC = frozenset({"audit-table-missing", "column-missing", view_table.MISSING, view_table.OUTDATED})
+_FOUND_BY_ALEMBIC = frozenset(
+    {
+        "audit-table-missing",
+        "column-missing",
+        view_table.MISSING,
+        view_table.OUTDATED,
+        seal_tables.MISSING,
+        seal_tables.OUTDATED,
+    }
+)
 
 #: What Alembic's own operations may need: before them. Everything else comes after tables and columns were added.
 _NEEDED_FIRST = frozenset({"schema-missing", "type-missing", "sequence-missing", _MOVED})
@@ -112,6 +121,7 @@ class _Comparison:
         histories = declared.audit_tables | {declared.infrastructure.transaction_table}
         if declared.view_table is not None:
             histories |= {declared.infrastructure.view_table}
+        histories |= {name for _, name in declared.seal_tables}
         keeper = HistoryKeeper(schema, histories, (), may_drop)
         dropped = {keeper.name_of(op) for op in upgrade_ops.ops if isinstance(op, DropTableOp)}
         todo = plan(declared, installed, prune={*declared.others, *filter(None, dropped)})
