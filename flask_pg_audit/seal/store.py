@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine, MetaData
 
+from ..database.declared import build_declared
 from ..database.function import Infrastructure
 from ..database.render import qualified
 from ..errors import AuditSealError
@@ -43,6 +44,14 @@ def read_seals(connection: Connection, shared: Infrastructure, after: int = 0) -
     )
     for row in connection.exec_driver_sql(query, {"after": after}):
         yield int(row[0]), _parse(tuple(row))
+
+
+def read_stored_seals(metadata: MetaData, engine: Engine, after: int = 0) -> tuple[Seal, ...]:
+    """The seals of a database above a number, in order; those that cannot be read are left out."""
+    with engine.connect() as connection:
+        schema = connection.exec_driver_sql("SELECT pg_catalog.current_schema()").scalar() or "public"
+        shared = build_declared(metadata, schema).infrastructure
+        return tuple(seal for _, seal in read_seals(connection, shared, after) if seal is not None)
 
 
 def read_last_seal(connection: Connection, shared: Infrastructure) -> Seal | None:
