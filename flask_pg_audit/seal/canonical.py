@@ -84,7 +84,7 @@ class Canonical:
         parts = [self._part(name, f"v.v{number}") for number, (name, *_) in enumerate(self.columns, 1)]
         groups = [", ".join(parts[start : start + _AT_ONCE]) for start in range(0, len(parts), _AT_ONCE)]
         row = ", ".join(f"pg_catalog.concat({group})" for group in groups)
-        return f"pg_catalog.sha256('\\x00'::pg_catalog.bytea || {self._bytes(f'pg_catalog.concat({row})')})"
+        return f"pg_catalog.sha256(pg_catalog.decode('00', 'hex') || {self._bytes(f'pg_catalog.concat({row})')})"
 
     def _part(self, name: str, value: str) -> str:
         start = literal(f"{len(name.encode())}:{name},")
