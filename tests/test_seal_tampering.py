@@ -253,7 +253,7 @@ def test_a_redacted_row_is_no_finding_while_it_is_as_it_was_left(engine: Engine,
             leaf = read_leaf(connection, table, 1, 1)
         assert leaf is not None
         leaves.append(leaf)
-    redactions = {("item_audit", (1, 1)): [(leaves[1], leaves[2]), (leaves[0], leaves[1])]}
+    redactions: dict[Any, list[Any]] = {("item_audit", (1, 1)): [(leaves[1], leaves[2]), (leaves[0], leaves[1])]}
     verified = verify_seals(metadata, engine, redactions=redactions)
     assert (verified.counts, verified.redacted) == ({}, 1)
     changed = [f"row-changed: {PEN} of id=1, seal 1"]

@@ -33,7 +33,7 @@ from .store import read_last_seal, write_seal
 WAIT = 10.0
 
 #: Key of the advisory lock that serialises sealing in one database: "flask_ps" in ASCII.
-_LOCK = 0x666C61736B5F7073
+SEAL_LOCK = 0x666C61736B5F7073
 
 _INSUFFICIENT_PRIVILEGE, _UNIQUE_VIOLATION = "42501", "23505"
 
@@ -205,7 +205,7 @@ def _estimate(connection: Connection, part: _Part) -> int:
 
 def _lock(connection: Connection, wait: float) -> None:
     """One run at a time, and none beside an installation or an adoption: these move tables, and hand out numbers."""
-    connection.exec_driver_sql(f"SELECT pg_catalog.pg_advisory_xact_lock({_LOCK})")
+    connection.exec_driver_sql(f"SELECT pg_catalog.pg_advisory_xact_lock({SEAL_LOCK})")
     connection.exec_driver_sql(f"SELECT pg_catalog.pg_advisory_xact_lock_shared({ADVISORY_LOCK})")
     adopting = f"SELECT pg_catalog.pg_try_advisory_xact_lock_shared({ADOPTION_LOCK})"
     if not connection.exec_driver_sql(adopting).scalar_one():
