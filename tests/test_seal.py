@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import Engine, MetaData, create_engine
+from sqlalchemy import Column, Engine, Integer, MetaData, Table, create_engine
 
 from flask_pg_audit import AuditConfigError, AuditInstallError, AuditSealError, install_audit_triggers
+from flask_pg_audit.database.install import plan_installation
+from flask_pg_audit.database.removal import plan_history_removal
 from flask_pg_audit.declare.registry import set_audit_schema
 from flask_pg_audit.seal import VerifiedSeals, seal, verify_seals
-from tests.capture import execute, install, role, rows, run
+from tests.capture import audited_table, execute, install, role, rows, run
 from tests.sealing import covered, found, open_shop, sealed, shop
 from tests.tamper import tamper
 
@@ -240,3 +242,39 @@ def test_many_rows_are_chunks(engine: Engine, metadata: MetaData) -> None:
     limited = verify_seals(metadata, engine, limit=1)
     assert limited.counts == {"row-changed": 2, "row-missing": 1}
     assert len(limited.findings) == 2
+
+
+@pytest.mark.parametrize("level", ["AUTOCOMMIT", "REPEATABLE READ", "SERIALIZABLE"])
+def test_whatever_the_engine_has(engine: Engine, metadata: MetaData, level: str) -> None:
+    """An isolation level, and a pool with room for one connection."""
+    other = create_engine(engine.url, isolation_level=level, pool_size=1, max_overflow=0, pool_timeout=1)
+    assert sealed(metadata, other).rows == 7
+    assert found(metadata, other) == []
+    with other.connect() as connection:
+        assert execute(connection, "SHOW search_path").scalar() == '"$user", public'
+    other.dispose()
+
+
+@pytest.mark.parametrize("name", ["audit_seal", "audit_seal_leaves"])
+def test_a_name_that_is_taken(engine: Engine, name: str) -> None:
+    """By something in the database, and by a table of the models."""
+    run(engine, f"CREATE TABLE {name} (id int)")
+    with pytest.raises(AuditInstallError, match=f"the name of the table {name} is taken"):
+        install(engine, shop())
+    metadata = MetaData()
+    Table(name, metadata, Column("id", Integer, primary_key=True))
+    with pytest.raises(
+        AuditConfigError, match=f'"{name}" is needed by flask_pg_audit and already taken; set another AU'
+    ):
+        audited_table(metadata, "item", Column("id", Integer, primary_key=True))
+
+
+def test_tables_of_seals_are_completed_and_dropped_with_history(engine: Engine, metadata: MetaData) -> None:
+    run(engine, "ALTER TABLE audit_seal DROP signature", "DROP TABLE audit_seal_leaves")
+    assert [str(action) for action in install_audit_triggers(metadata, engine).actions] == [
+        "add column signature to audit_seal (missing)",
+        "create table audit_seal_leaves (missing)",
+    ]
+    declared, installed, _ = plan_installation(metadata, engine)
+    drops = [str(action) for action in plan_history_removal(declared, installed).actions]
+    assert {"drop table audit_seal (history)", "drop table audit_seal_leaves (history)"} <= {*drops}

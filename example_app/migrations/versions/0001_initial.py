@@ -2,7 +2,7 @@
 
 Revision ID: 0001
 Revises:
-Create Date: 2026-11-25 18:45:37.391099
+Create Date: 2026-11-25 20:18:47.003215
 
 """
 
@@ -44,6 +44,41 @@ def upgrade() -> None:
         END
         $audit$
         """,
+    )
+    op.create_table(
+        "audit_seal",
+        sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("sealed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("format", sa.SmallInteger(), nullable=False, comment="how rows become hashes"),
+        sa.Column("previous", sa.LargeBinary(), nullable=True, comment="hash of the seal before this one"),
+        sa.Column(
+            "tables",
+            postgresql.JSONB(astext_type=sa.Text()),
+            nullable=False,
+            comment="what is sealed: ranges, counts and Merkle roots",
+        ),
+        sa.Column("key_id", sa.Text(), nullable=True),
+        sa.Column("hash", sa.LargeBinary(), nullable=False, comment="of everything to the left"),
+        sa.Column("signature", sa.LargeBinary(), nullable=True, comment="of the hash"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_seal")),
+        comment="Seals of the history, each continuing the one before (flask_pg_audit)",
+        if_not_exists=True,
+    )
+    op.create_table(
+        "audit_seal_leaves",
+        sa.Column("seal_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column(
+            "place", sa.Integer(), autoincrement=False, nullable=False, comment="of the table in audit_seal.tables"
+        ),
+        sa.Column("chunk", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("first_id", sa.BigInteger(), nullable=False),
+        sa.Column("last_id", sa.BigInteger(), nullable=False),
+        sa.Column("row_count", sa.Integer(), nullable=False),
+        sa.Column("ids", sa.LargeBinary(), nullable=False, comment="of the rows: differences of 8 bytes, zlib"),
+        sa.Column("leaves", sa.LargeBinary(), nullable=False, comment="their SHA-256 hashes, 32 bytes each"),
+        sa.PrimaryKeyConstraint("seal_id", "place", "chunk", name=op.f("pk_audit_seal_leaves")),
+        comment="The hash of each sealed row, by which a changed row is found (flask_pg_audit)",
+        if_not_exists=True,
     )
     op.create_table(
         "audit_transaction",
@@ -1838,4 +1873,6 @@ def downgrade() -> None:
     op.drop_table("customer")
     pass  # audit_view and its history: stays
     pass  # audit_transaction and its history: stays
+    pass  # audit_seal_leaves and its history: stays
+    pass  # audit_seal and its history: stays
     # ### end Alembic commands ###
