@@ -22,14 +22,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from flask import Flask
 from sqlalchemy import Engine, create_engine, make_url
 
 from tests.revisions import Project
 from tests.server import DRIVER, Database, DatabaseServer
+from tests.templates import CompiledTemplates
 from tools.embedded_postgres import EmbeddedPostgres
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
+
+# Most tests of pages have an app of their own, which would compile the same templates once more.
+Flask.jinja_options = {"bytecode_cache": CompiledTemplates()}
 
 
 @pytest.fixture(scope="session")

@@ -19,17 +19,27 @@ set_config('audit.context', '{"endpoint": "orders.edit", "method": "POST", "path
 "user_agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36"}', true);"""
 
 
-def _install(options: Callable[[], Mapping[str, Any]], engine: Engine, shapes: Sequence[Shape]) -> None:
+def _default(**options: Any) -> Mapping[str, Any]:
+    """Made anew for each table: a column belongs to one."""
+    return audited(session_settings=[Column("username", String)], **options)
+
+
+def _install(
+    options: Callable[[], Mapping[str, Any]], engine: Engine, shapes: Sequence[Shape], afterwards: str = ""
+) -> None:
     enable()
     metadata = create(engine, shapes, options)
     install_audit_triggers(metadata, engine)
+    if afterwards:
+        with engine.begin() as connection:
+            connection.exec_driver_sql(afterwards, execution_options={"no_parameters": True})
 
 
 DEFAULT = Contender(
     "ours",
     "flask-pg-audit",
     "the default: statement triggers, unchanged updates skipped, both indexes, transaction row, user name",
-    partial(_install, lambda: audited(session_settings=[Column("username", String)])),
+    partial(_install, _default),
     begin=WHO,
 )
 
@@ -39,3 +49,8 @@ MINIMAL = Contender(
     "`skip_unchanged=False`, no session settings, nobody logged in; the indexes stay",
     partial(_install, lambda: audited(skip_unchanged=False)),
 )
+
+
+def variant(name: str, title: str, afterwards: str = "", **options: Any) -> Contender:
+    """The default configuration with other options, or with something done to it: to see what that costs."""
+    return Contender(name, title, title, partial(_install, partial(_default, **options), afterwards=afterwards), WHO)

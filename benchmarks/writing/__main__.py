@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from benchmarks.contenders import Contender, from_pypi, own
-from benchmarks.writing import clients, curves, long_session, page, series, sizes, tabulate
+from benchmarks.writing import clients, curves, long_session, page, parts, series, sizes, tabulate
 from benchmarks.writing.arena import Arena, arena
 from benchmarks.writing.curves import QUICK, Extent
 from benchmarks.writing.figures import Entrant, Figures, Machine, Measured
@@ -78,6 +78,8 @@ def measure(place: Arena, plan: Plan, say: Callable[[str], object] = print) -> F
     """Everything, on a server that is there."""
     all_series = plan.series()
     results = [one for each in all_series for one in series.run(each, place.lanes, plan.rounds, plan.seconds, say)]
+    say("what it is made of")
+    made_of = parts.run(place, plan.single, plan.bulk, plan.rounds, plan.seconds, say)
     say("bytes")
     many, few = plan.single * 3, plan.single // 20
     counts = {NARROW: many, ORDINARY: many, WIDE: plan.single, LARGE: few}
@@ -93,6 +95,7 @@ def measure(place: Arena, plan: Plan, say: Callable[[str], object] = print) -> F
         entrants(place),
         tuple(Measured(each.name, each.title, each.rows) for each in all_series),
         tuple(results),
+        tuple(made_of),
         tuple(found),
         tuple(throughput),
         tuple(sessions),

@@ -54,12 +54,16 @@ class Measured:
 
 @dataclass(frozen=True)
 class Figures:
-    """One run, on one version of PostgreSQL."""
+    """One run, on one version of PostgreSQL.
+
+    :ivar parts: of :mod:`.parts`, apart from the results of the contenders.
+    """
 
     machine: Machine
     entrants: tuple[Entrant, ...]
     series: tuple[Measured, ...]
     results: tuple[Result, ...]
+    parts: tuple[Result, ...]
     sizes: tuple[Size, ...]
     throughput: tuple[Throughput, ...]
     long_sessions: tuple[LongSession, ...]
@@ -79,6 +83,7 @@ _KINDS: Mapping[str, type[Any]] = {
     "entrants": Entrant,
     "series": Measured,
     "results": Result,
+    "parts": Result,
     "sizes": Size,
     "throughput": Throughput,
     "long_sessions": LongSession,

@@ -38,6 +38,8 @@ TABLES: Mapping[str, Table] = {
     "bulk account": lambda figures: tabulate.series(figures, "bulk account"),
     "bulk account wall": lambda figures: tabulate.series(figures, "bulk account", "wall"),
     "bulk wide_100": lambda figures: tabulate.series(figures, "bulk wide_100"),
+    "parts single": lambda figures: tabulate.parts(figures, "single account"),
+    "parts bulk": lambda figures: tabulate.parts(figures, "bulk account"),
     "large": lambda figures: tabulate.series(figures, "large document"),
     "cascade": lambda figures: tabulate.series(figures, "cascade"),
     "clients": tabulate.clients,

@@ -16,6 +16,9 @@ from benchmarks.writing.tables import CHILD, PARENT, Shape
 
 Say = Callable[[str], object]
 
+#: PL/pgSQL plans a statement anew for its first five executions.
+WARM_UP = 10
+
 
 @dataclass(frozen=True)
 class Step:
@@ -149,8 +152,6 @@ def run(series: Series, lanes: Sequence[Lane], rounds: int, seconds: float, say:
     say(f"{series.name}: {series.title}")
     with ExitStack() as stack:
         sessions = [(lane, stack.enter_context(lane.session())) for lane in lanes]
-        for lane, session in sessions:
-            _warm_up(series, lane, session)
         for number in range(rounds):
             for lane, session in sessions:
                 if used[lane.contender.name] < seconds or number < series.least_rounds:
@@ -161,14 +162,18 @@ def run(series: Series, lanes: Sequence[Lane], rounds: int, seconds: float, say:
 
 
 def _warm_up(series: Series, lane: Lane, session: Session) -> None:
-    """Plans are made once in a session, and are no part of what a statement costs."""
-    if series.one_by_one:
-        run_once(replace(series, rows=10), lane, session, Rounds())
+    """Plans are made once in a session, and again after a TRUNCATE: they are no part of what a statement costs."""
+    for step in series.steps:
+        session.loop(step.sql(lane), WARM_UP)
+    for table in series.tables:
+        session.do(f"DELETE FROM {table}")
 
 
 def run_once(series: Series, lane: Lane, session: Session, measured: Rounds) -> None:
     """One round of one contender, which leaves the tables empty."""
     name = lane.contender.name
+    if series.one_by_one:
+        _warm_up(series, lane, session)
     for step in series.steps:
         sql = step.sql(lane)
         cost = session.loop(sql, series.rows) if series.one_by_one else session.statement(sql).per(series.rows)

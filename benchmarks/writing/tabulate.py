@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from benchmarks.writing import series as of_series
 from benchmarks.writing.figures import Figures
+from benchmarks.writing.parts import ALL
+from benchmarks.writing.series import Result
 from benchmarks.writing.sizes import of_change, of_log, of_transaction
 from benchmarks.writing.tables import ORDINARY
 from benchmarks.writing.targets import TARGETS, verdict
@@ -52,22 +54,29 @@ def targets(versions: Mapping[int, Figures]) -> str:
 
 def series(figures: Figures, name: str, of: str = "cpu") -> str:
     """Microseconds more than none and how often that of the floor, of each contender and step."""
-    steps = tuple(dict.fromkeys(one.step for one in figures.results if one.series == name))
+    return _costs(figures.results, {one.name: one.title for one in figures.measured}, name, of)
+
+
+def parts(figures: Figures, name: str) -> str:
+    """The same of what the default configuration is made of, the least of the rounds: some do not differ by much."""
+    return _costs(figures.parts, {one.name: one.title for one in ALL}, name, "least_cpu")
+
+
+def _costs(results: Sequence[Result], titles: Mapping[str, str], name: str, of: str) -> str:
+    steps = tuple(dict.fromkeys(one.step for one in results if one.series == name))
     rows = []
-    for one in figures.measured:
-        costs = [of_series.overhead(figures.results, name, step, one.name, of) for step in steps]
-        if one.name != "none" and any(cost is not None for cost in costs):
+    for contender, title in titles.items():
+        costs = [of_series.overhead(results, name, step, contender, of) for step in steps]
+        if contender != "none" and any(cost is not None for cost in costs):
             # Of the time that passed there is too much that others took.
-            ratios = [of_series.ratio(figures.results, name, step, one.name) if of == "cpu" else None for step in steps]
-            rows.append((one.title, *map(_cost, costs, ratios)))
-    none = [_plain(figures, name, step, of) for step in steps]
+            ratios = [of_series.ratio(results, name, step, contender, of) if of != "wall" else None for step in steps]
+            rows.append((title, *map(_cost, costs, ratios)))
+    none = [_plain(results, name, step, of) for step in steps]
     return _table(("µs per row, more than none", *steps), [("no auditing: all of it", *none), *rows])
 
 
-def _plain(figures: Figures, name: str, step: str, of: str) -> str:
-    found = [
-        getattr(one, of) for one in figures.results if (one.series, one.step, one.contender) == (name, step, "none")
-    ]
+def _plain(results: Sequence[Result], name: str, step: str, of: str) -> str:
+    found = [getattr(one, of) for one in results if (one.series, one.step, one.contender) == (name, step, "none")]
     return _number(found[0]) if found else NOTHING
 
 
