@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from ..database.function import Infrastructure
 from ..database.progress import Meter
 from ..errors import AuditSealError
-from .canonical import read_canonical
+from .canonical import Canonical, read_canonical
 from .finding import LEAVES_CHANGED, ROW_CHANGED, ROW_INSERTED, ROW_MISSING, ROWS_DIFFER, Findings, SealFinding
 from .leaves import Key, Leaf, load_leaves, stream_leaves
 from .merkle import MerkleTree
@@ -44,7 +44,7 @@ class Comparison:
             for segment in segments:
                 if segment.sealed.after is not None:
                     rows.skip_to(segment.sealed.after)  # what a seal that is missing may have covered
-                table.compare_segment(segment, rows)
+                table.compare_segment(segment, rows, canonical)
             end = until
 
 
@@ -78,30 +78,42 @@ class _Table:
     findings: Findings
     has_begun: bool = False
 
-    def compare_segment(self, segment: Segment, rows: _Rows) -> None:
+    def compare_segment(self, segment: Segment, rows: _Rows, canonical: Canonical) -> None:
         """Compare what one seal covers: by the stored leaves, which have to fit the root, and so need no trust."""
-        sealed, part = segment.sealed, _Part(segment, Findings(self.findings.limit))
-        stored = load_leaves(self.comparison.connection, self.comparison.shared, segment.seal, segment.place)
-        present = rows.up_to(sealed.until)
-        try:
-            for key, then, now in _merge(stored, present):
-                self._judge(part, key, then, now)
-            fits = part.stored.root.hex() == sealed.root and part.stored.count == sealed.count
-            is_same = part.present.root.hex() == sealed.root
-        except AuditSealError:
-            fits = is_same = False
-            for _ in present:
-                pass
-        if fits:
+        part = _Part(segment, Findings(self.findings.limit))
+        if self._fits(part, rows.up_to(segment.sealed.until)):
             self.findings.absorb(part.findings)
         else:
-            kind = LEAVES_CHANGED if is_same else ROWS_DIFFER
+            self.findings.rows += part.findings.rows
+            kind = LEAVES_CHANGED if self._is_same(segment, canonical) else ROWS_DIFFER
             self.findings.add(SealFinding(kind, segment.seal, self.track.table.display))
+
+    def _fits(self, part: _Part, present: Iterator[Leaf]) -> bool:
+        """Compare all rows; false if the stored leaves are not those that were sealed."""
+        segment, run = part.segment, self.comparison
+        try:
+            for key, then, now in _merge(load_leaves(run.connection, run.shared, segment.seal, segment.place), present):
+                self._judge(part, key, then, now)
+        except AuditSealError:
+            for _ in present:
+                pass
+            return False
+        return part.tree.root.hex() == segment.sealed.root and part.tree.count == segment.sealed.count
+
+    def _is_same(self, segment: Segment, canonical: Canonical) -> bool:
+        """Whether the rows are those that were sealed, by the root alone. Reads them again, as it is seldom needed."""
+        sealed, tree = segment.sealed, MerkleTree()
+        connection, table = self.comparison.connection, self.track.table
+        for _, leaf in stream_leaves(connection, table, self.track.key, canonical, sealed.after, sealed.until):
+            tree.append(leaf)
+        return tree.root.hex() == sealed.root
 
     def _judge(self, part: _Part, key: Key, then: bytes | None, now: bytes | None) -> None:
         """One row: as it was sealed, ``None`` if it was not, and as it is, ``None`` if it is gone."""
-        part.grow(then, now)
+        if then is not None:
+            part.tree.append(then)
         if now is not None:
+            part.findings.rows += 1
             self.comparison.meter.advance(1)
         if then == now:
             self.has_begun = True
@@ -131,19 +143,11 @@ class _Table:
 
 @dataclass
 class _Part:
-    """What was sealed of one segment according to the stored leaves, and what there is."""
+    """One segment: what is found in it, and the tree of its stored leaves."""
 
     segment: Segment
     findings: Findings
-    stored: MerkleTree = field(default_factory=MerkleTree)
-    present: MerkleTree = field(default_factory=MerkleTree)
-
-    def grow(self, then: bytes | None, now: bytes | None) -> None:
-        if then is not None:
-            self.stored.append(then)
-        if now is not None:
-            self.present.append(now)
-            self.findings.rows += 1
+    tree: MerkleTree = field(default_factory=MerkleTree)
 
 
 def is_redacted(sealed: bytes, present: bytes, steps: Sequence[tuple[bytes, bytes]]) -> bool:
