@@ -55,7 +55,10 @@ def find_tracks(
     covered: Iterable[CoveredTable],
     findings: Findings,
 ) -> Iterator[Track]:
-    """The tables of the seals under the names that they have now; one that is not there any more is a finding."""
+    """The tables of the seals under the names that they have now; one that is not there any more is a finding.
+
+    Unless nothing was sealed of it: nothing is lost then, and without a row it is not known again where it was moved to.
+    """
     tracks = _follow(chain)
     gone = {name: segments[-1].sealed for name, segments in tracks.items() if not exists(connection, name)}
     free = [table for table in covered if table.name not in tracks]
@@ -67,7 +70,7 @@ def find_tracks(
         elif name in renamed:
             findings.notes[f"{renamed[name].display} was sealed as {name.display}"] = None
             yield Track(renamed[name], tuple(segments))
-        else:
+        elif any(segment.sealed.count for segment in segments):
             findings.add(SealFinding(TABLE_MISSING, segments[-1].seal, name.display))
 
 
