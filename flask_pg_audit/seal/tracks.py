@@ -57,7 +57,7 @@ def find_tracks(
 ) -> Iterator[Track]:
     """The tables of the seals under the names that they have now; one that is not there any more is a finding.
 
-    Unless nothing was sealed of it: nothing is lost then, and without a row it is not known again where it was moved to.
+    Unless nothing was sealed of it: nothing is lost then, and without a row nobody knows it again where it is now.
     """
     tracks = _follow(chain)
     gone = {name: segments[-1].sealed for name, segments in tracks.items() if not exists(connection, name)}
