@@ -62,3 +62,8 @@ def role(engine: Engine, name: str, *grants: str) -> Iterator[str]:
         yield full_name
     finally:
         run(engine, f"DROP OWNED BY {full_name}", f"DROP ROLE {full_name}")
+
+
+def rewriting(*statements: str) -> str:
+    """One statement that damages history: opened, as only its owner can, and with a record of it."""
+    return f"DO $$BEGIN PERFORM audit_begin_maintenance('a test'); {'; '.join(statements)}; END$$"

@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import Engine
 
 from benchmarks import guard
+from benchmarks.application import tabulate as of_applications
 from benchmarks.contenders import Contender, Unavailable, environment, from_pypi, own
 from benchmarks.guard import regressions
 from benchmarks.writing import clients, long_session, page, series, sizes, tabulate
@@ -191,7 +192,8 @@ def test_the_pictures_are_those_of_the_figures() -> None:
 
 def test_the_page_has_a_place_for_every_figure() -> None:
     places = set(re.findall("<!-- figures: (.*?) -->", page.PAGE.read_text()))
-    assert places == {*page.TABLES, "targets", *(f"curve {name}" for name in page.CURVES)}
+    curves = {f"curve {name}" for name in page.CURVES}
+    assert places == {*page.TABLES, "targets", *of_applications.TABLES, "application targets", *curves}
 
 
 RECORDED = {"single insert": 2.0, "bulk update": 1.6}

@@ -279,7 +279,7 @@ def test_enabling_twice_changes_nothing() -> None:
     enable()
     metadata = MetaData()
     Table("person", metadata, Column("id", Integer, primary_key=True), info=audited())
-    assert sorted(metadata.tables) == ["audit_transaction", "person", "person_audit"]
+    assert sorted(metadata.tables) == ["audit_maintenance", "audit_transaction", "person", "person_audit"]
 
 
 def test_an_unaudited_metadata_has_no_transaction_table() -> None:

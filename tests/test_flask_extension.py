@@ -160,7 +160,7 @@ def test_the_audit_schema_holds_what_tables_share(database: Database) -> None:
         assert site.rows(
             "SELECT n.nspname, count(*) FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace "
             "WHERE p.proname LIKE '%audit%' GROUP BY 1"
-        ) == [("auditing", 5)]
+        ) == [("auditing", 7)]
 
 
 def test_several_binds_are_installed_and_recorded(database: Database) -> None:

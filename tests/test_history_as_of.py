@@ -54,7 +54,7 @@ from flask_pg_audit.context.statements import is_harmless_select
 from flask_pg_audit.history.as_of import as_of
 from flask_pg_audit.history.feed import Position
 from flask_pg_audit.history.past_object import get_as_of
-from tests.capture import audited_table, column, execute, install, run
+from tests.capture import audited_table, column, execute, install, rewriting, run
 
 enable()
 
@@ -260,8 +260,8 @@ def test_ones_own_changes_are_seen_before_they_are_committed(engine: Engine, thi
 
 def test_a_clock_that_was_set_back_changes_the_order_of_no_record(engine: Engine, thing: Table) -> None:
     run(engine, "INSERT INTO thing VALUES (1, 'a')", "UPDATE thing SET name = 'b'")
-    run(engine, "UPDATE thing_audit SET audit_operation_timestamp = '2026-01-01 12:00Z' WHERE name = 'a'")
-    run(engine, "UPDATE thing_audit SET audit_operation_timestamp = '2026-01-01 11:00Z' WHERE name = 'b'")
+    run(engine, rewriting("UPDATE thing_audit SET audit_operation_timestamp = '2026-01-01 12:00Z' WHERE name = 'a'"))
+    run(engine, rewriting("UPDATE thing_audit SET audit_operation_timestamp = '2026-01-01 11:00Z' WHERE name = 'b'"))
     noon = datetime.datetime(2026, 1, 1, 12, tzinfo=datetime.timezone.utc)
     assert was(engine, thing, noon) == [(1, "b")]
     assert was(engine, thing, changes(engine)[0]) == [(1, "a")]

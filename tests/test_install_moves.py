@@ -190,15 +190,6 @@ def test_a_dropped_function_is_gone_with_the_last_trigger_that_called_it(engine:
     install(engine, item())
     metadata = item({"audit.function": "f_%(table_name)s", "audit.trigger": "t_%(table_name)s"})
     install_audit_triggers(metadata, engine)
-    functions = "SELECT proname FROM pg_proc WHERE prosrc LIKE '%flask_pg_audit%' AND prorettype = 'trigger'::regtype"
+    functions = "SELECT proname FROM pg_proc WHERE prosrc LIKE '%flask_pg_audit%' AND proname ~ 'item'"
     assert rows(engine, functions) == [("f_item",)]
     assert settled(engine, metadata)
-
-
-def test_triggers_that_always_fire_keep_doing_so_when_they_are_replaced(engine: Engine) -> None:
-    install(engine, item())
-    run(engine, "ALTER TABLE item ENABLE ALWAYS TRIGGER public_item_audit_insert")
-    install_audit_triggers(item({"audit.function": "f_%(table_name)s"}), engine)
-    assert rows(
-        engine, "SELECT tgenabled, tgfoid::regproc::text FROM pg_trigger WHERE tgname = 'public_item_audit_insert'"
-    ) == [("A", "f_item")]

@@ -88,7 +88,7 @@ def test_several_databases(project: Project, production: Project) -> None:
     for each, table in ((project, "note"), (production, "reading")):
         each.run(f"INSERT INTO {table} (text) VALUES ('a')")
         assert each.rows(f"SELECT audit_operation, text FROM {table}_audit") == [("I", "a")]
-        assert len([name for name in each.catalog if name.startswith("function")]) == 4
+        assert len([name for name in each.catalog if name.startswith("function")]) == 6
 
     before = project.programs, production.programs
     two = project.version(in_two_databases("text", "colour", level="row"), **binds(production))

@@ -28,6 +28,7 @@ def test_what_is_settled_is_sealed_once(engine: Engine, metadata: MetaData) -> N
     assert (first.id, first.previous, first.key_id, first.signature) == (1, None, None, None)
     assert covered(first) == {
         "audit_transaction": (None, 2, 2),
+        "audit_maintenance": (None, 0, 0),
         "audit_view": (None, 1, 1),
         "item_audit": (None, 2, 3),
         "place_audit": (None, 2, 1),
@@ -152,9 +153,6 @@ def test_a_column_that_is_renamed_is_known_again(engine: Engine, metadata: MetaD
     run(engine, 'ALTER TABLE item_audit RENAME name TO "we""ird"', "ALTER TABLE item_audit ADD other text")
     verified = verify_seals(metadata, engine)
     assert (verified.counts, verified.notes) == ({}, ('item_audit: we"ird was sealed as name',))
-    run(engine, "UPDATE item_audit SET other = 'x'")  # as if recorded under two names
-    run(engine, "UPDATE item_audit SET other = NULL")
-    assert verify_seals(metadata, engine).counts == {}
 
 
 def test_a_column_that_is_dropped_is_named(engine: Engine, metadata: MetaData) -> None:
@@ -225,9 +223,7 @@ def test_exotic_names(engine: Engine) -> None:
         connection.execute(metadata.tables[name].insert(), {"id": 1, "name": "x", 'a%b:c"d': "y"})
     assert sealed(metadata, engine).rows == 2
     assert found(metadata, engine) == []
-    with engine.begin() as connection:
-        execute(connection, "SET LOCAL session_replication_role = replica")
-        connection.execute(metadata.tables[f"{name}_audit"].update().values(name="forged"))
+    tamper(engine, """UPDATE "100% ""we:ird"" ü_audit" SET name = 'forged'""")
     assert [line.partition(":")[0] for line in found(metadata, engine)] == ["row-changed"]
 
 
@@ -274,6 +270,7 @@ def test_tables_of_seals_are_completed_and_dropped_with_history(engine: Engine, 
     assert [str(action) for action in install_audit_triggers(metadata, engine).actions] == [
         "add column signature to audit_seal (missing)",
         "create table audit_seal_leaves (missing)",
+        "create trigger audit_refuse_rewriting on audit_seal_leaves (missing)",
     ]
     declared, installed, _ = plan_installation(metadata, engine)
     drops = [str(action) for action in plan_history_removal(declared, installed).actions]

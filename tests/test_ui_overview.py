@@ -17,6 +17,7 @@ from flask_pg_audit.context.statements import is_harmless_select
 from flask_pg_audit.history.activity import Amount, count_transactions
 from flask_pg_audit.ui.chart import format_amount
 from flask_pg_audit.ui.span import read_span, span_names
+from tests.capture import rewriting
 from tests.orders import Shop, links, main_part, shop, text_of
 from tests.server import Database
 
@@ -47,9 +48,12 @@ def numbers(part: str) -> list[tuple[str, str]]:
 
 def age(site: Shop, interval: str, *tables: str) -> None:
     """Make it look as if everything had happened earlier."""
-    site.run(f"UPDATE audit_transaction SET issued_at = issued_at - interval '{interval}'")
+    earlier = [f"UPDATE audit_transaction SET issued_at = issued_at - interval '{interval}'"]
     for table in tables:
-        site.run(f"UPDATE {table}_audit SET audit_operation_timestamp = audit_operation_timestamp - '{interval}'")
+        earlier.append(
+            f"UPDATE {table}_audit SET audit_operation_timestamp = audit_operation_timestamp - interval '{interval}'"
+        )
+    site.run(rewriting(*earlier))
 
 
 # The overview
@@ -194,7 +198,8 @@ def test_a_range_ends_after_now_and_has_no_holes(name: str, zone: str) -> None:
 
 def test_days_are_those_of_the_viewers_zone(site: Shop) -> None:
     site.run('INSERT INTO "order" VALUES (1)')
-    site.run("UPDATE audit_transaction SET issued_at = date_trunc('day', now(), 'Europe/Rome') - interval '1 minute'")
+    yesterday = "date_trunc('day', now(), 'Europe/Rome') - interval '1 minute'"
+    site.run(rewriting(f"UPDATE audit_transaction SET issued_at = {yesterday}"))
     rome = datetime.datetime.now(ZoneInfo("Europe/Rome")).date() - datetime.timedelta(days=1)
     page = site.get("overview", range="30d", tz="Europe/Rome")
     assert numbers(section(page, "fpa-activity")) == [(str(rome), "1")]

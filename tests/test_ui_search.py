@@ -168,6 +168,7 @@ def act(connection: Connection, metadata: MetaData, number: int, at: str, who: d
         connection.execute(text("SELECT set_config(:name, :value, true)"), {"name": f"audit.{name}", "value": value})
     connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
     instant = datetime.datetime.fromisoformat(at.replace("Z", "+00:00"))
+    connection.execute(text("SELECT audit_begin_maintenance('a test')"))
     connection.execute(
         text("UPDATE audit_transaction SET issued_at = :at WHERE id = :id"), {"at": instant, "id": number}
     )

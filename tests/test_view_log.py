@@ -13,6 +13,7 @@ from flask import Flask
 from flask_login import login_user
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Column, Engine, Integer, MetaData, NullPool, Table, create_engine, event, insert, select, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
 from flask_pg_audit import AuditConfigError, AuditError, FlaskAudit, audited, enable, install_audit_triggers
@@ -24,7 +25,7 @@ from flask_pg_audit.declare.registry import audited_tables, declare_view_table, 
 from flask_pg_audit.history import feed
 from flask_pg_audit.ui.view_log import View, read_views, record_view
 from tests.blog import Blog, blog
-from tests.capture import audited_table, column, install, role, rows, run
+from tests.capture import audited_table, column, install, rewriting, role, rows, run
 from tests.catalog import of_kinds
 from tests.revisions import Project, note
 from tests.server import Database
@@ -100,7 +101,8 @@ def test_plain_sqlalchemy_has_none() -> None:
     enable()
     metadata = MetaData()
     Table("thing", metadata, Column("id", Integer, primary_key=True), info=audited())
-    assert sorted(metadata.tables) == ["audit_seal", "audit_seal_leaves", "audit_transaction", "thing", "thing_audit"]
+    shared = {"audit_maintenance", "audit_seal", "audit_seal_leaves", "audit_transaction"}
+    assert set(metadata.tables) == {"thing", "thing_audit", *shared}
 
 
 def test_it_is_neither_audited_nor_an_audit_table() -> None:
@@ -175,7 +177,9 @@ def test_the_commands_create_show_and_drop_it(site: Blog) -> None:
         "fix: flask audit install\n"
     )
     assert states() == {"installed"}, "changes are recorded all the same"
-    assert runner.invoke(args=["audit", "install"]).output == "create table audit_view (missing)\n"
+    assert runner.invoke(args=["audit", "install"]).output == (
+        "create table audit_view (missing)\ncreate trigger audit_refuse_rewriting on audit_view (missing)\n"
+    )
     assert runner.invoke(args=["audit", "uninstall"]).exit_code == 0
     assert site.rows("SELECT to_regclass('audit_view') IS NOT NULL") == [(True,)]
     dropped = runner.invoke(args=["audit", "uninstall", "--drop-history", "--yes"]).output
@@ -505,7 +509,8 @@ def test_only_the_plain_insert_asks_nobody(database: Database, metadata: MetaDat
         )
         connection.execute(copied)
         assert asked == [1], "what else it does, nobody knows"
-        connection.execute(table.delete())
+        with pytest.raises(DBAPIError, match="is not rewritten"):
+            connection.execute(table.delete())
     assert len(asked) == 2 or isolation == "READ COMMITTED"
     engine.dispose()
 
@@ -553,9 +558,9 @@ def test_the_feed_has_none_of_it(site: Blog) -> None:
 
 def test_retention(engine: Engine, metadata: MetaData) -> None:
     record_view(engine, metadata, LOOK)
-    run(engine, "UPDATE audit_view SET viewed_at = now() - interval '2 years'")
+    run(engine, rewriting("UPDATE audit_view SET viewed_at = now() - interval '2 years'"))
     record_view(engine, metadata, LOOK)
-    run(engine, "DELETE FROM audit_view WHERE viewed_at < now() - interval '1 year'")
+    run(engine, rewriting("DELETE FROM audit_view WHERE viewed_at < now() - interval '1 year'"))
     assert rows(engine, "SELECT id FROM audit_view") == [(2,)]
 
 
@@ -576,7 +581,7 @@ def test_the_command(site: Blog) -> None:
         for view in (LOOK, View(action="export", page="audit.export", actor_id="7", remote_addr="10.0.0.1"), search):
             record_view(site.db.engine, site.db.metadata, view)
     with site.app.app_context(), site.db.engine.begin() as connection:
-        connection.execute(text("UPDATE audit_view SET viewed_at = '2026-11-25 14:02:11+01'"))
+        connection.execute(text(rewriting("UPDATE audit_view SET viewed_at = '2026-11-25 14:02:11+01'")))
     assert views(site).splitlines() == [
         '2026-11-25 13:02:11 UTC  al⟨U+001B⟩ice  search audit.index, 1,234 rows {"q": "a\\u001b[31m\\n⟨U+202E⟩"}',
         "2026-11-25 13:02:11 UTC  7 from 10.0.0.1  export audit.export",

@@ -160,6 +160,7 @@ def _served_shop() -> Iterator[str]:
 def _spread(app: Flask) -> None:
     """What the demo does within a second, as if it had been done in the week before today."""
     with app.app_context(), db.engine.begin() as connection:
+        connection.execute(text("SELECT audit_begin_maintenance('the days of a picture')"))
         ids = connection.execute(text("SELECT id FROM audit_transaction ORDER BY id")).scalars().all()
         for id_, at in zip(ids, _working_hours(len(ids)), strict=True):
             _move(connection, id_, at)

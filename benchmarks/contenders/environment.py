@@ -32,7 +32,7 @@ def contender(name: str, version: str, configuration: str, *more: str, begin: st
 
 
 def _install(name: str, requirements: Sequence[str], engine: Engine, shapes: Sequence[Shape]) -> None:
-    python = _environment(name, requirements)
+    python = interpreter(name, requirements)
     create_plain(engine, shapes)
     tables = [{"name": shape.name, "columns": {c.name: c.sql_type for c in shape.columns}} for shape in shapes]
     address = {"host": engine.url.query["host"], "port": engine.url.port, "dbname": engine.url.database}
@@ -41,8 +41,11 @@ def _install(name: str, requirements: Sequence[str], engine: Engine, shapes: Seq
     _run([python, "-I", INSTALLERS / f"{name.replace('-', '_')}.py"], json.dumps(task))
 
 
-def _environment(name: str, requirements: Sequence[str]) -> Path:
-    """The interpreter of an environment that has exactly these."""
+def interpreter(name: str, requirements: Sequence[str]) -> Path:
+    """That of an environment that has exactly these.
+
+    :raises Unavailable: they cannot be installed.
+    """
     folder, wanted = CACHE / name, "\n".join(requirements)
     stamp, python = folder / "requirements.txt", folder / "bin" / "python"
     if not stamp.exists() or stamp.read_text() != wanted:

@@ -1,4 +1,6 @@
-"""What writing costs: ``make bench``, or in less than two minutes ``make bench-quick``.
+"""What writing costs: ``make bench``, or with fewer rounds and nothing from PyPI ``make bench-quick``.
+
+The database's side first, then that of an application, which :mod:`benchmarks.application` also measures alone.
 
 Starts a PostgreSQL of its own (``AUDIT_POSTGRES_BIN`` names another version's programs) with a database for each
 contender. ``--write`` keeps the figures in ``docs/_data/writing-<version>.json``, draws the curves, and puts both into
@@ -14,8 +16,10 @@ import argparse
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from benchmarks.application.__main__ import measure_all as measure_applications
+from benchmarks.application.__main__ import show as show_applications
 from benchmarks.contenders import Contender, from_pypi, own
 from benchmarks.writing import clients, curves, long_session, page, parts, series, sizes, tabulate
 from benchmarks.writing.arena import Arena, arena
@@ -126,9 +130,16 @@ def main() -> None:
     plan = QUICK_PLAN if options.quick else Plan()
     chosen: tuple[Contender, ...] = own() if options.quick else own() + from_pypi()
     start = time.perf_counter()
+
+    def say(line: str) -> None:
+        print(f"[{time.perf_counter() - start:4.0f} s] {line}", flush=True)
+
     with arena(chosen, (*SHAPES, PARENT, CHILD)) as place:
-        figures = measure(place, plan, lambda line: print(f"[{time.perf_counter() - start:4.0f} s] {line}", flush=True))
+        figures = measure(place, plan, say)
+    applications = measure_applications(options.quick, say)
+    figures = replace(figures, application=applications)
     show(figures)
+    show_applications(applications)
     print(f"\n{time.perf_counter() - start:.0f} s")
     if options.write:
         page.write(figures)

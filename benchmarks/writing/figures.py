@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from benchmarks.application.figures import Applications, of_data
 from benchmarks.writing.clients import Throughput
 from benchmarks.writing.curves import Point
 from benchmarks.writing.long_session import LongSession
@@ -57,6 +58,7 @@ class Figures:
     """One run, on one version of PostgreSQL.
 
     :ivar parts: of :mod:`.parts`, apart from the results of the contenders.
+    :ivar application: what auditing costs an application, which can be measured alone.
     """
 
     machine: Machine
@@ -68,6 +70,7 @@ class Figures:
     throughput: tuple[Throughput, ...]
     long_sessions: tuple[LongSession, ...]
     points: tuple[Point, ...]
+    application: Applications | None = None
 
     def to_json(self) -> str:
         """As text, with as many digits as mean something."""
@@ -90,14 +93,18 @@ _KINDS: Mapping[str, type[Any]] = {
     "points": Point,
 }
 
+#: What may not have been measured yet.
+_LATER: Mapping[str, Any] = {"parts": [], "application": None}
+
 
 def from_json(text: str) -> Figures:
     """What :meth:`Figures.to_json` made."""
-    data: dict[str, Any] = json.loads(text)
+    data: dict[str, Any] = {**_LATER, **json.loads(text)}
     lists = {name: tuple(kind(**one) for one in data[name]) for name, kind in _KINDS.items()}
+    application = of_data(data["application"])
     if set(data) != {field.name for field in fields(Figures)}:
         raise ValueError(f"figures of another version of the benchmark, with {', '.join(data)}: measure again")
-    return Figures(machine=Machine(**data["machine"]), **lists)
+    return Figures(machine=Machine(**data["machine"]), application=application, **lists)
 
 
 def read_all(folder: Path) -> dict[int, Figures]:

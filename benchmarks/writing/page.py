@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
+from benchmarks.application import tabulate as of_applications
+from benchmarks.application.figures import Applications
 from benchmarks.writing import tabulate
 from benchmarks.writing.chart import Chart
 from benchmarks.writing.figures import Figures, read_all
@@ -25,6 +29,7 @@ CURVES = {
 }
 
 Table = Callable[[Figures], str]
+T = TypeVar("T")
 
 #: Made for each version of PostgreSQL that was measured.
 TABLES: Mapping[str, Table] = {
@@ -49,6 +54,17 @@ TABLES: Mapping[str, Table] = {
 }
 
 
+def write_application(applications: Applications) -> None:
+    """Keep what auditing costs an application beside the other figures of that version, and put it into the page.
+
+    :raises ValueError: there are none.
+    """
+    major, versions = applications.major, read_all(DATA)
+    if major not in versions:
+        raise ValueError(f"no figures of PostgreSQL {major} are kept: make bench BENCH_ARGS=--write makes them")
+    write(replace(versions[major], application=applications))
+
+
 def write(figures: Figures) -> None:
     """Keep them, draw them, and put them into the page."""
     DATA.mkdir(exist_ok=True)
@@ -66,6 +82,9 @@ def with_figures(page: str, versions: Mapping[int, Figures]) -> str:
     :param versions: the newest first: the curves are its.
     """
     blocks = {name: _of_versions(table, versions) for name, table in TABLES.items()}
+    applications = {major: one.application for major, one in versions.items() if one.application is not None}
+    blocks |= {name: _of_versions(table, applications) for name, table in of_applications.TABLES.items()}
+    blocks["application targets"] = of_applications.targets(applications)
     blocks["targets"] = tabulate.targets(versions)
     newest = next(iter(versions))
     for name, (across, up) in CURVES.items():
@@ -76,8 +95,10 @@ def with_figures(page: str, versions: Mapping[int, Figures]) -> str:
     return page
 
 
-def _of_versions(table: Table, versions: Mapping[int, Figures]) -> str:
+def _of_versions(table: Callable[[T], str], versions: Mapping[int, T]) -> str:
     parts = [(major, table(figures)) for major, figures in versions.items()]
+    if not parts:
+        return "Not measured.\n"
     if len({text for _, text in parts}) == 1:
         return parts[0][1]
     return "\n".join(f"PostgreSQL {major}:\n\n{text}" for major, text in parts)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from benchmarks.writing import series as of_series
 from benchmarks.writing.figures import Figures
+from benchmarks.writing.markdown import NOTHING, number, table
 from benchmarks.writing.parts import ALL
 from benchmarks.writing.series import Result
 from benchmarks.writing.sizes import of_change, of_log, of_transaction
@@ -14,7 +15,6 @@ from benchmarks.writing.targets import TARGETS, verdict
 
 SECONDS_PER_YEAR = 365 * 24 * 3600
 RATES = (1, 10, 100)
-NOTHING = "–"
 
 
 def title(figures: Figures, contender: str) -> str:
@@ -35,7 +35,7 @@ def contenders(figures: Figures) -> str:
         (one.title, one.configuration if one.skipped is None else f"not measured: {one.skipped}")
         for one in figures.entrants
     )
-    return _table(("contender", "configuration"), rows, numbers=False)
+    return table(("contender", "configuration"), rows, numbers=False)
 
 
 def targets(versions: Mapping[int, Figures]) -> str:
@@ -49,7 +49,7 @@ def targets(versions: Mapping[int, Figures]) -> str:
         )
         for target in TARGETS
     )
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def series(figures: Figures, name: str, of: str = "cpu") -> str:
@@ -59,6 +59,8 @@ def series(figures: Figures, name: str, of: str = "cpu") -> str:
 
 def parts(figures: Figures, name: str) -> str:
     """The same of what the default configuration is made of, the least of the rounds: some do not differ by much."""
+    if not figures.parts:
+        return "Not measured.\n"
     return _costs(figures.parts, {one.name: one.title for one in ALL}, name, "least_cpu")
 
 
@@ -72,12 +74,12 @@ def _costs(results: Sequence[Result], titles: Mapping[str, str], name: str, of: 
             ratios = [of_series.ratio(results, name, step, contender, of) if of != "wall" else None for step in steps]
             rows.append((title, *map(_cost, costs, ratios)))
     none = [_plain(results, name, step, of) for step in steps]
-    return _table(("µs per row, more than none", *steps), [("no auditing: all of it", *none), *rows])
+    return table(("µs per row, more than none", *steps), [("no auditing: all of it", *none), *rows])
 
 
 def _plain(results: Sequence[Result], name: str, step: str, of: str) -> str:
     found = [getattr(one, of) for one in results if (one.series, one.step, one.contender) == (name, step, "none")]
-    return _number(found[0]) if found else NOTHING
+    return number(found[0]) if found else NOTHING
 
 
 def clients(figures: Figures) -> str:
@@ -88,13 +90,13 @@ def clients(figures: Figures) -> str:
         (
             one.title,
             *(f"{found[one.name, count].per_second:,.0f}" for count in counts),
-            *(_number(found[one.name, count].cpu) for count in counts),
+            *(number(found[one.name, count].cpu) for count in counts),
         )
         for one in figures.measured
         if (one.name, counts[0]) in found
     ]
     head = (*(f"clients: {count}, per s" for count in counts), *(f"clients: {count}, µs each" for count in counts))
-    return _table(("transactions", *head), rows)
+    return table(("transactions", *head), rows)
 
 
 def long_sessions(figures: Figures) -> str:
@@ -103,11 +105,11 @@ def long_sessions(figures: Figures) -> str:
         (
             title(figures, one.contender),
             f"{one.statements:,}",
-            _number(one.first),
-            _number(one.last),
+            number(one.first),
+            number(one.last),
             f"{one.last / one.first:.2f} ×",
-            _number(one.fresh),
-            _number(one.after_one),
+            number(one.fresh),
+            number(one.after_one),
         )
         for one in figures.long_sessions
     )
@@ -120,52 +122,41 @@ def long_sessions(figures: Figures) -> str:
         "bulk, a row",
         "the same after a one-row update",
     )
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def sizes(figures: Figures) -> str:
     """Bytes of a change in the history, and in the log: the mean of an insert, an update and a delete."""
     titles = {one.name.split(maxsplit=1)[-1]: one.title for one in figures.series}
     rows = []
-    for table in dict.fromkeys(one.table for one in figures.sizes):
-        plain = of_log(figures.sizes, table, "none")
+    for shape in dict.fromkeys(one.table for one in figures.sizes):
+        plain = of_log(figures.sizes, shape, "none")
         for one in figures.measured:
             if one.name != "none":
-                heap, indexes = of_change(figures.sizes, table, one.name)
-                log = of_log(figures.sizes, table, one.name) - plain
-                rows.append((titles[table], one.title, _bytes(heap), _bytes(indexes), _bytes(log)))
-    return _table(("a change of a table with", "contender", "table", "indexes", "log, more than none"), rows, numbers=3)
+                heap, indexes = of_change(figures.sizes, shape, one.name)
+                log = of_log(figures.sizes, shape, one.name) - plain
+                rows.append((titles[shape], one.title, _bytes(heap), _bytes(indexes), _bytes(log)))
+    return table(("a change of a table with", "contender", "table", "indexes", "log, more than none"), rows, numbers=3)
 
 
 def sizing(figures: Figures) -> str:
     """Bytes per change of ours, and what they come to in a year."""
     rows = []
     transaction = of_transaction(figures.sizes, ORDINARY.name, "ours")
-    for table in dict.fromkeys(one.table for one in figures.sizes):
-        heap, indexes = of_change(figures.sizes, table, "ours")
-        name = next(one.title for one in figures.series if one.name in (f"single {table}", f"large {table}"))
+    for shape in dict.fromkeys(one.table for one in figures.sizes):
+        heap, indexes = of_change(figures.sizes, shape, "ours")
+        name = next(one.title for one in figures.series if one.name in (f"single {shape}", f"large {shape}"))
         years = (f"{(heap + indexes + transaction) * rate * SECONDS_PER_YEAR / 2**30:,.0f} GiB" for rate in RATES)
         rows.append((name, _bytes(heap), _bytes(indexes), _bytes(transaction), *years))
     head = ("one change of a table with", "table", "indexes", "a transaction of its own")
-    return _table((*head, *(f"a year at {rate}/s" for rate in RATES)), rows)
+    return table((*head, *(f"a year at {rate}/s" for rate in RATES)), rows)
 
 
 def _cost(overhead: float | None, ratio: float | None) -> str:
     if overhead is None:
         return NOTHING
-    return _number(overhead) if ratio is None else f"{_number(overhead)} ({ratio:.1f} ×)"
-
-
-def _number(value: float) -> str:
-    return f"{value:.1f}" if abs(value) < 100 else f"{value:,.0f}"
+    return number(overhead) if ratio is None else f"{number(overhead)} ({ratio:.1f} ×)"
 
 
 def _bytes(value: float) -> str:
     return f"{value:,.0f}"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: int | bool = True) -> str:
-    """:param numbers: how many columns at the right are numbers; true for all but the first."""
-    count = len(head) - 1 if numbers is True else int(numbers)
-    rule = ["---"] * (len(head) - count) + ["---:"] * count
-    return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *rows)) + "\n"

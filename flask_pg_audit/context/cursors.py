@@ -21,11 +21,10 @@ from sqlalchemy.engine.interfaces import ExecutionContext
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from ..errors import AuditContextError
+from .drivers import execute, in_pipeline, is_idle, plain_cursor_class, set_config
 from .resolving import Resolver, resolve_guarded
 from .settings import render_set_config
 from .statements import Autocommit, ends_settings, is_harmless_text, may_write, plan_autocommit
-
-_IDLE = 0  # libpq's PQTRANS_IDLE, the same number in both drivers
 
 
 def watch_cursors(engine: Engine, resolve: Resolver) -> None:
@@ -76,17 +75,40 @@ class _Watcher:
 
     def apply(self, connection: Any, trust: bool) -> None:
         """Send the settings, unless they are known (``trust``) to be in force."""
+        settings = self._lacking(connection, trust)
+        if settings is not None:
+            set_config(connection, settings)
+            self._applied[connection] = settings
+
+    def _lacking(self, connection: Any, trust: bool) -> Mapping[str, str] | None:
         settings = resolve_guarded(self._resolve)
-        if settings is None or (trust and self._applied.get(connection) == settings):
-            return
-        _set_config(connection, settings)
-        self._applied[connection] = settings
+        return None if trust and self._applied.get(connection) == settings else settings
+
+    def execute_together(self, method: Callable[..., Any], cursor: Any, statement: str, parameters: Any) -> Any:
+        """Send the settings, if they are lacking, and a write of SQLAlchemy's in one round trip; psycopg2 only.
+
+        psycopg2 puts values into the text itself, so that two statements can be one text. The line break keeps the
+        settings out of what PostgreSQL quotes in an error.
+        """
+        connection = cursor.connection
+        if is_idle(connection):
+            self.forget(connection)  # its transaction is over
+        settings = self._lacking(connection, trust=True)
+        if settings is None:
+            done = method(cursor, statement, parameters)
+        else:
+            told = cursor.mogrify(*render_set_config("format", settings))
+            done = method(cursor, told + b";\n" + cursor.mogrify(statement, parameters))
+            self._applied[connection] = settings
+        if ends_settings(statement):
+            self.forget(connection)
+        return done
 
     @contextmanager
     def sending(self, cursor: Any, statement: object) -> Iterator[None]:
         """Around one call that sends a statement."""
         connection, by_sqlalchemy = cursor.connection, cursor.audit_may_write is not None
-        idle = _is_idle(connection)
+        idle = is_idle(connection)
         if idle:
             self.forget(connection)  # its transaction is over
         if cursor.audit_may_write is False or (not by_sqlalchemy and is_harmless_text(statement)):
@@ -112,80 +134,37 @@ class _Watcher:
                 yield
         else:
             with _transaction(cursor):
-                _set_config(cursor.connection, settings)
+                set_config(cursor.connection, settings)
                 yield
 
 
 @contextmanager
 def _transaction(cursor: Any) -> Iterator[None]:
     connection = cursor.connection
-    if getattr(cursor, "name", None) or _in_pipeline(connection):
+    if getattr(cursor, "name", None) or in_pipeline(connection):
         raise AuditContextError(
             "a server-side cursor or a pipeline that might write cannot be used on an AUTOCOMMIT connection: the "
             "database could not be told who writes; use a transaction"
         )
-    _execute(connection, "BEGIN")
+    execute(connection, "BEGIN")
     try:
         yield
     except BaseException:
         if not connection.closed:
-            _execute(connection, "ROLLBACK")
+            execute(connection, "ROLLBACK")
         raise
-    _execute(connection, "COMMIT")
+    execute(connection, "COMMIT")
 
 
 @contextmanager
 def _session_settings(connection: Any, settings: Mapping[str, str]) -> Iterator[None]:
     """For procedures, which may commit: settings of the session, taken back at once, whatever happens."""
-    _set_config(connection, settings, local=False)
+    set_config(connection, settings, local=False)
     try:
         yield
     finally:
         if not connection.closed:
-            _set_config(connection, dict.fromkeys(settings, ""), local=False)
-
-
-def _set_config(connection: Any, settings: Mapping[str, str], local: bool = True) -> None:
-    statement, parameters = render_set_config("format", settings, local)
-    _execute(connection, statement, parameters)
-
-
-def _execute(connection: Any, statement: str, parameters: tuple[str, ...] | None = None) -> None:
-    """On an unwatched cursor: no events, no compilation, one round trip."""
-    cursor = plain_cursor_class(connection)(connection)
-    try:
-        cursor.execute(statement, parameters)
-    finally:
-        cursor.close()
-
-
-# The two drivers answer the same questions in different words.
-
-
-def _is_psycopg2(connection: Any) -> bool:
-    return hasattr(connection, "get_transaction_status")
-
-
-def plain_cursor_class(connection: Any) -> Callable[[Any], Any]:
-    """The driver's own cursor class, whatever ``connection`` makes."""
-    if _is_psycopg2(connection):
-        from psycopg2.extensions import cursor
-
-        return cursor
-    from psycopg import Cursor
-
-    return Cursor
-
-
-def _is_idle(connection: Any) -> bool:
-    """Whether no transaction is open: libpq knows, the server is not asked."""
-    if _is_psycopg2(connection):
-        return bool(connection.get_transaction_status() == _IDLE)
-    return bool(connection.pgconn.transaction_status == _IDLE)
-
-
-def _in_pipeline(connection: Any) -> bool:
-    return not _is_psycopg2(connection) and bool(connection.pgconn.pipeline_status)
+            set_config(connection, dict.fromkeys(settings, ""), local=False)
 
 
 def _build_watched_class(base: Any, watcher: _Watcher) -> type:
@@ -200,17 +179,35 @@ def _build_watched_class(base: Any, watcher: _Watcher) -> type:
         (("stream",), _watched_generator),
     ):
         methods |= {name: watch(getattr(base, name), watcher) for name in names if hasattr(base, name)}
+    if hasattr(base, "mogrify") and hasattr(base, "copy_expert"):
+        methods["execute"] = _watched_execute(base.execute, methods["execute"], watcher)
     return type(f"Audit{base.__name__}", (base,), methods)
 
 
 def _watched_call(method: Callable[..., Any], watcher: _Watcher) -> Callable[..., Any]:
     def call(cursor: Any, *args: Any, **kwargs: Any) -> Any:
-        if cursor.audit_may_write is False and not _is_idle(cursor.connection):
-            return method(cursor, *args, **kwargs)  # what sending() comes to for a read, without its cost
+        if cursor.audit_may_write is False:  # what sending() comes to for a read, without its cost
+            if is_idle(cursor.connection):
+                watcher.forget(cursor.connection)
+            return method(cursor, *args, **kwargs)
         with watcher.sending(cursor, _statement(args, kwargs)):
             return method(cursor, *args, **kwargs)
 
     return call
+
+
+def _watched_execute(
+    method: Callable[..., Any], otherwise: Callable[..., Any], watcher: _Watcher
+) -> Callable[..., Any]:
+    """psycopg2's: a write of SQLAlchemy's in a transaction takes the settings along."""
+
+    def send(cursor: Any, query: Any, vars: Any = None) -> Any:
+        together = cursor.audit_may_write and cursor.name is None and isinstance(query, str)
+        if together and not cursor.connection.autocommit:
+            return watcher.execute_together(method, cursor, query, vars)
+        return otherwise(cursor, query, vars)
+
+    return send
 
 
 def _watched_context(method: Callable[..., Any], watcher: _Watcher) -> Callable[..., Any]:

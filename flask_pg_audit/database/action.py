@@ -38,6 +38,15 @@ class Action:
         return self.code.startswith("trigger-") or self.code == "partition-unrecorded"
 
     @property
+    def is_new_table(self) -> bool:
+        return self.code in ("audit-table-missing", "seal-table-missing", "view-table-missing")
+
+    @property
+    def guards_history(self) -> bool:
+        """Whether it changes a trigger on a table of history."""
+        return self.code.startswith("guard-")
+
+    @property
     def alters_history(self) -> bool:
         """Whether it alters an audit table that exists and stays where it is."""
         return self.code.startswith("column-") or self.verb == "adopt"
@@ -93,10 +102,14 @@ class Plan:
             exclusive, shared = exclusive | shared, set()
         altered = {name for action in self.actions if action.alters_history for name in action.relations}
         altered -= {name for action in moves for name in action.relations}  # not there yet, or moved under its table
+        guarded = {name for action in self.actions if action.guards_history for name in action.relations} - altered
+        guarded -= {name for action in self.actions if action.is_new_table for name in action.relations}
+        guarded -= {name for action in moves for name in action.relations}
         return (
             *lock_sql(exclusive, "ACCESS EXCLUSIVE"),
             *lock_sql(shared, "SHARE ROW EXCLUSIVE"),
             *lock_sql(altered, "ACCESS EXCLUSIVE"),
+            *lock_sql(guarded, "SHARE ROW EXCLUSIVE"),
         )
 
     @property

@@ -19,6 +19,7 @@ from .audit_table import index_definition, primary_key_name
 from .declared import Declared, DeclaredTable
 from .function import Infrastructure
 from .installed import Installed
+from .maintenance import begin_maintenance
 from .name import QualifiedName
 from .patience import Patience
 from .progress import Progress
@@ -101,6 +102,7 @@ class Adoption:
     ) -> None:
         self._connection = connection
         self._shared: Infrastructure = declared.infrastructure
+        self._installed = installed
         self._patience = patience
         self._batch_size = batch_size
         self._at_once = connection.in_transaction()
@@ -153,6 +155,7 @@ class Adoption:
                 # Rows are found by their place; a plan that reads whole tables would do so for every batch.
                 self._run("SET LOCAL enable_hashjoin = off")
                 self._run("SET LOCAL enable_mergejoin = off")
+            begin_maintenance(self._connection, self._shared, self._installed, "rows of the classic library get ids")
             until, first = self._next_slice()
             statement = render("number_rows", tables=self._tables, shared=self._shared, first=first, until=until)
             count = int(self._scalar(statement))

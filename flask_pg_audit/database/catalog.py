@@ -12,6 +12,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from .installed import (
+    ALWAYS,
+    Grants,
     Installed,
     InstalledFunction,
     InstalledIndex,
@@ -24,18 +26,28 @@ from .render import render
 from .trigger import TriggerDefinition
 
 
-def read_installed(connection: Connection, schemas: Iterable[str], function_names: Iterable[str]) -> Installed:
+def read_installed(
+    connection: Connection, schemas: Iterable[str], function_names: Iterable[str], roles: Iterable[str] = ()
+) -> Installed:
     """Read what the database has in ``schemas``, and in those where functions of this package record to.
 
     Triggers and partitions are read whatever their schema, since a partition may live in another one.
+
+    :param roles: whose grants are to be read.
     """
-    return _CatalogReader(connection, schemas, function_names).read()
+    return _CatalogReader(connection, schemas, function_names, roles).read()
 
 
 class _CatalogReader:
-    def __init__(self, connection: Connection, schemas: Iterable[str], function_names: Iterable[str]) -> None:
+    def __init__(
+        self, connection: Connection, schemas: Iterable[str], function_names: Iterable[str], roles: Iterable[str]
+    ) -> None:
         self._connection = connection
-        self._parameters = {"schemas": sorted(set(schemas)), "names": sorted(set(function_names))}
+        self._parameters = {
+            "schemas": sorted(set(schemas)),
+            "names": sorted(set(function_names)),
+            "roles": sorted(set(roles)),
+        }
 
     def read(self) -> Installed:
         functions = self._functions()
@@ -55,7 +67,25 @@ class _CatalogReader:
                 table: tuple(name for (name,) in rows)
                 for table, rows in self._by_relation("read_self_references").items()
             },
+            rules={table: dict(rows) for table, rows in self._by_relation("read_rules").items()},
+            policies={table: tuple(names) for table, [(names,)] in self._by_relation("read_row_security").items()},
+            grants=self._grants() if self._parameters["roles"] else Grants(),
             server_version=self._server_version(),
+        )
+
+    def _grants(self) -> Grants:
+        relations: dict[QualifiedName, dict[str, frozenset[str]]] = defaultdict(dict)
+        numberings: dict[QualifiedName, dict[str, frozenset[str]]] = defaultdict(dict)
+        for schema, name, is_numbering, role, privileges in self._rows("read_grants"):
+            found = numberings if is_numbering else relations
+            found[QualifiedName(schema, name)][role] = frozenset(privileges)
+        query = "SELECT rolname FROM pg_catalog.pg_roles WHERE rolname = ANY (%(roles)s)"
+        return Grants(
+            acting=str(self._connection.exec_driver_sql("SELECT CURRENT_USER").scalar_one()),
+            known=frozenset(self._connection.exec_driver_sql(query, dict(self._parameters)).scalars()),
+            relations=relations,
+            numberings=numberings,
+            usable=frozenset((role, schema) for role, schema in self._rows("read_usable_schemas")),
         )
 
     def _server_version(self) -> int:
@@ -146,6 +176,6 @@ def _build_relation(
 def _build_trigger(row: tuple[Any, ...]) -> InstalledTrigger:
     name, type_, function_schema, function, old_table, new_table, restricted, enabled = row
     definition = TriggerDefinition(
-        name, type_, QualifiedName(function_schema, function), old_table, new_table, restricted
+        name, type_, QualifiedName(function_schema, function), old_table, new_table, restricted, enabled == ALWAYS
     )
     return InstalledTrigger(definition, enabled)

@@ -8,7 +8,14 @@ from functools import cached_property
 
 from sqlalchemy import MetaData, Table
 
-from ..declare.registry import AuditedTable, audit_metadata, find_seal_tables, find_view_table, transaction_table
+from ..declare.registry import (
+    AuditedTable,
+    audit_metadata,
+    find_seal_tables,
+    find_view_table,
+    maintenance_table,
+    transaction_table,
+)
 from ..declare.tables import IS_AUDIT_TABLE
 from ..errors import AuditConfigError
 from .function import AuditFunction, Infrastructure
@@ -68,6 +75,10 @@ class Declared:
     @property
     def transaction_table(self) -> Table:
         return transaction_table(self.metadata)
+
+    @property
+    def maintenance_table(self) -> Table:
+        return maintenance_table(self.metadata)
 
     @property
     def view_table(self) -> Table | None:

@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 
 from ..declare.seal_tables import SEAL_LEAVES_TABLE_NAME, SEAL_TABLE_NAME
-from ..declare.tables import SEQUENCE_NAME, TRANSACTION_TABLE_NAME, VIEW_TABLE_NAME
+from ..declare.tables import MAINTENANCE_TABLE_NAME, SEQUENCE_NAME, TRANSACTION_TABLE_NAME, VIEW_TABLE_NAME
 from .name import QualifiedName
 from .render import TEMPLATE_VERSION, literal, qualified, render
 
@@ -122,6 +122,10 @@ class Infrastructure:
         return QualifiedName(self.schema, TRANSACTION_TABLE_NAME)
 
     @property
+    def maintenance_table(self) -> QualifiedName:
+        return QualifiedName(self.schema, MAINTENANCE_TABLE_NAME)
+
+    @property
     def view_table(self) -> QualifiedName:
         """Where it would be; not every ``MetaData`` declares it."""
         return QualifiedName(self.schema, VIEW_TABLE_NAME)
@@ -146,6 +150,16 @@ class Infrastructure:
     def refuse_change(self) -> QualifiedName:
         return QualifiedName(self.schema, "audit_refuse_change")
 
+    @property
+    def refuse_rewriting(self) -> QualifiedName:
+        """The trigger function of the guard."""
+        return QualifiedName(self.schema, "audit_refuse_rewriting")
+
+    @property
+    def begin_maintenance(self) -> QualifiedName:
+        """What opens the guard for one transaction."""
+        return QualifiedName(self.schema, "audit_begin_maintenance")
+
     def functions(self) -> tuple[AuditFunction, ...]:
         """The shared functions, in the order in which they can be created."""
 
@@ -165,6 +179,13 @@ class Infrastructure:
                 self.refuse_change,
                 body("refuse_change"),
                 arguments="table_name pg_catalog.text, setting pg_catalog.text",
+                returns="pg_catalog.int8",
+            ),
+            AuditFunction(self.refuse_rewriting, body("refuse_rewriting")),
+            AuditFunction(
+                self.begin_maintenance,
+                body("begin_maintenance"),
+                arguments="reason pg_catalog.text",
                 returns="pg_catalog.int8",
             ),
         )

@@ -1,4 +1,4 @@
-"""Planning what all audit tables share: schemas, the sequence, ``audit_transaction``, ``audit_view``, functions."""
+"""Planning what all audit tables share: schemas, the sequence, functions, and tables such as ``audit_transaction``."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from .installed import Installed, InstalledRelation
 from .name import QualifiedName
 from .recording import drop_function, plan_function
 from .render import DIALECT, ident, literal, qualified, render
-from .seal_tables import installed_seal_tables, plan_seal_tables
-from .view_table import has_view_log, plan_view_table
+from .seal_tables import installed_seal_tables, plan_seal_tables, taken_seal_names
+from .view_table import has_view_log, is_name_taken, plan_view_table
 
 
 def plan_infrastructure(declared: Declared, installed: Installed) -> Iterator[Action]:
@@ -35,10 +35,31 @@ def plan_infrastructure(declared: Declared, installed: Installed) -> Iterator[Ac
         yield from (_continue_numbers(action, declared, installed) for action in actions)
     else:
         yield from _plan_move(former, declared, installed)
+    yield from _plan_maintenance_table(declared, installed, former)
     yield from plan_view_table(declared, installed, former)
     yield from plan_seal_tables(declared, installed, former)
     for function in shared.functions():
         yield from plan_function(function, None, installed)
+
+
+def shared_tables(declared: Declared, installed: Installed) -> tuple[QualifiedName, ...]:
+    """The tables that hold what is said of all history; nobody may rewrite them either."""
+    shared = declared.infrastructure
+    tables = [shared.transaction_table, shared.maintenance_table]
+    if declared.view_table is not None and not is_name_taken(declared, installed):
+        tables.append(shared.view_table)
+    taken = {*taken_seal_names(declared, installed)}
+    return (*tables, *(name for _, name in declared.seal_tables if name not in taken))
+
+
+def _plan_maintenance_table(
+    declared: Declared, installed: Installed, former: Infrastructure | None
+) -> Iterator[Action]:
+    name = declared.infrastructure.maintenance_table
+    existing = installed.relations.get(name)
+    if existing is None and former is not None:
+        existing = installed.relations.get(former.maintenance_table)
+    yield from plan_history(declared.maintenance_table, name, existing, None, installed)
 
 
 def plan_former_infrastructure(declared: Declared, installed: Installed) -> Iterator[Action]:
@@ -83,7 +104,11 @@ def find_shared_schema(declared: Declared, installed: Installed) -> Iterator[Pro
         table.display
         for table in installed.triggers
         if table not in ours
-        and any(trigger.definition.function.schema == former.schema for trigger in installed.our_triggers(table))
+        and any(
+            trigger.definition.function.schema == former.schema
+            and trigger.definition.function != former.refuse_rewriting  # it is moved along
+            for trigger in installed.our_triggers(table)
+        )
     )
     if others:
         yield Problem(
@@ -103,6 +128,7 @@ def _plan_move(former: Infrastructure, declared: Declared, installed: Installed)
     moves = [
         ("TABLE", former.transaction_table, shared.transaction_table),
         ("SEQUENCE", former.sequence, shared.sequence),
+        ("TABLE", former.maintenance_table, shared.maintenance_table),
     ]
     if has_view_log(declared, installed, former):
         moves.append(("TABLE", former.view_table, shared.view_table))

@@ -30,7 +30,7 @@ Bind = Engine | Connection
 
 
 @overload
-def install_audit_triggers(metadata: MetaData, engine: None = None) -> str: ...
+def install_audit_triggers(metadata: MetaData, engine: None = None, *, app_roles: Collection[str] = ()) -> str: ...
 @overload
 def install_audit_triggers(
     metadata: MetaData,
@@ -42,6 +42,7 @@ def install_audit_triggers(
     time_zone: str | None = None,
     progress: Progress | None = None,
     beside: Collection[MetaData] = (),
+    app_roles: Collection[str] = (),
 ) -> Plan: ...
 def install_audit_triggers(
     metadata: MetaData,
@@ -53,6 +54,7 @@ def install_audit_triggers(
     time_zone: str | None = None,
     progress: Progress | None = None,
     beside: Collection[MetaData] = (),
+    app_roles: Collection[str] = (),
 ) -> Plan | str:
     """Create what is missing so that every audited table of ``metadata`` records its changes.
 
@@ -71,19 +73,22 @@ def install_audit_triggers(
         given, that of the database session.
     :param progress: is told how many of such tables' rows have got their ids, and how many were to.
     :param beside: other ``MetaData`` whose tables are in the same database: what records them is not left over.
+    :param app_roles: the database roles as which the application runs: they, and everybody, lose what they were granted
+        on history but for reading it; on ``audit_view`` they may add rows. The installation has to run as another role.
     :returns: the :class:`~flask_pg_audit.database.action.Plan` that was carried out; without ``engine``, the whole
         SQL script, idempotent, for tables without a schema in ``public``.
     :raises AuditConfigError: no table is audited, or ``engine`` is not for PostgreSQL.
-    :raises AuditInstallError: an audited table or column is not in the database, a privilege is missing, or the
-        locks could not be had. Nothing is changed then.
+    :raises AuditInstallError: an audited table or column, or one of ``app_roles``, is not in the database, a privilege
+        is missing, or the locks could not be had. Nothing is changed then.
 
     .. versionadded:: 0.1
     """
     if engine is None:
-        return render_script(plan(declared := build_declared(metadata, "public"), assume_tables(declared)))
+        declared = build_declared(metadata, "public")
+        return render_script(plan(declared, assume_tables(declared), app_roles=app_roles))
 
     def make_plan(declared: Declared, installed: Installed) -> Plan:
-        return plan(declared, installed, prune=prune, time_zone=time_zone)
+        return plan(declared, installed, prune=prune, time_zone=time_zone, app_roles=app_roles)
 
     patience = Patience(lock_timeout, tries)
     with _connection(engine) as connection, _readable_errors():
@@ -91,7 +96,7 @@ def install_audit_triggers(
         _check_time_zone(connection, time_zone)
         is_own = connection is not engine
         _finish_adoption(metadata, connection, is_own, patience, progress)  # what an earlier run left to do
-        done = _run(metadata, connection, make_plan, patience, beside)
+        done = _run(metadata, connection, make_plan, patience, beside, app_roles)
         _finish_adoption(metadata, connection, is_own, patience, progress)
         return done
 
@@ -135,15 +140,20 @@ def uninstall_with_history(
 
 
 def plan_installation(
-    metadata: MetaData, engine: Bind, *, prune: bool = False, beside: Collection[MetaData] = ()
+    metadata: MetaData,
+    engine: Bind,
+    *,
+    prune: bool = False,
+    beside: Collection[MetaData] = (),
+    app_roles: Collection[str] = (),
 ) -> tuple[Declared, Installed, Plan]:
     """Read the catalog and return what an installation would do; changes nothing.
 
     :raises AuditConfigError: no table is audited, or ``engine`` is not for PostgreSQL.
     """
     with _connection(engine) as connection:
-        declared, installed = _read(metadata, connection, beside)
-        return declared, installed, plan(declared, installed, prune=prune)
+        declared, installed = _read(metadata, connection, beside, app_roles)
+        return declared, installed, plan(declared, installed, prune=prune, app_roles=app_roles)
 
 
 def render_script(plan_: Plan) -> str:
@@ -160,16 +170,21 @@ _MakePlan = Callable[[Declared, Installed], Plan]
 
 
 def _run(
-    metadata: MetaData, engine: Bind, make_plan: _MakePlan, patience: Patience, beside: Collection[MetaData] = ()
+    metadata: MetaData,
+    engine: Bind,
+    make_plan: _MakePlan,
+    patience: Patience,
+    beside: Collection[MetaData] = (),
+    app_roles: Collection[str] = (),
 ) -> Plan:
     with _connection(engine) as connection, _readable_errors():
         _refuse_autocommit(connection)
         if connection.in_transaction():
-            return _apply(metadata, connection, make_plan, beside)
+            return _apply(metadata, connection, make_plan, beside, app_roles)
 
         def attempt() -> Plan:
             with connection.begin():
-                return _apply(metadata, connection, make_plan, beside, patience)
+                return _apply(metadata, connection, make_plan, beside, app_roles, patience)
 
         return patience.retry(attempt)
 
@@ -179,11 +194,12 @@ def _apply(
     connection: Connection,
     make_plan: _MakePlan,
     beside: Collection[MetaData],
+    app_roles: Collection[str],
     patience: Patience | None = None,
 ) -> Plan:
     # Other installations are waited for; the time is for the tables.
     connection.exec_driver_sql(f"SELECT pg_catalog.pg_advisory_xact_lock({ADVISORY_LOCK})")
-    declared, installed = _read(metadata, connection, beside)
+    declared, installed = _read(metadata, connection, beside, app_roles)
     todo = make_plan(declared, installed)
     if todo.fatal:
         raise AuditInstallError("\n".join(map(str, todo.fatal)))
@@ -229,11 +245,13 @@ def _own_transaction(connection: Connection) -> AbstractContextManager[object]:
     return nullcontext() if connection.in_transaction() else connection.begin()
 
 
-def _read(metadata: MetaData, connection: Connection, beside: Collection[MetaData] = ()) -> tuple[Declared, Installed]:
+def _read(
+    metadata: MetaData, connection: Connection, beside: Collection[MetaData] = (), app_roles: Collection[str] = ()
+) -> tuple[Declared, Installed]:
     schema = connection.exec_driver_sql("SELECT pg_catalog.current_schema()").scalar() or "public"
     declared = replace(build_declared(metadata, schema), beside=names_of_functions(beside, schema))
     names = [name.name for name in declared.function_names]
-    return declared, read_installed(connection, declared.schemas, names)
+    return declared, read_installed(connection, declared.schemas, names, app_roles)
 
 
 @contextmanager

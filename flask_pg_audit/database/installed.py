@@ -122,6 +122,24 @@ class Partition:
 
 
 @dataclass(frozen=True)
+class Grants:
+    """What some roles, and ``PUBLIC``, were granted themselves.
+
+    :ivar acting: the role that reads this.
+    :ivar known: those of the roles that exist.
+    :ivar relations: by table or sequence, then by role, the privileges; those on single columns too.
+    :ivar numberings: the same for the sequence of a table's identity column, by table.
+    :ivar usable: pairs of a role and a schema that it may use, by whatever way.
+    """
+
+    acting: str = ""
+    known: frozenset[str] = frozenset()
+    relations: Mapping[QualifiedName, Mapping[str, frozenset[str]]] = field(default_factory=dict)
+    numberings: Mapping[QualifiedName, Mapping[str, frozenset[str]]] = field(default_factory=dict)
+    usable: frozenset[tuple[str, str]] = frozenset()
+
+
+@dataclass(frozen=True)
 class Installed:
     """One consistent reading of the catalog, limited to the schemas that matter.
 
@@ -130,6 +148,9 @@ class Installed:
     :ivar partitions: by partitioned table, at every depth.
     :ivar children: by table, those that inherit from it (``INHERITS``).
     :ivar cascading_self_references: by table, its foreign keys to itself that change rows when a key changes.
+    :ivar rules: by table, the rewrite rules; whether they are ``INSTEAD`` by name.
+    :ivar policies: by table that has row security, its policies.
+    :ivar grants: of the roles that were asked for.
     :ivar server_version: as ``server_version_num``; 0 without a server.
     """
 
@@ -141,6 +162,9 @@ class Installed:
     partitions: Mapping[QualifiedName, tuple[Partition, ...]] = field(default_factory=dict)
     children: Mapping[QualifiedName, tuple[QualifiedName, ...]] = field(default_factory=dict)
     cascading_self_references: Mapping[QualifiedName, tuple[str, ...]] = field(default_factory=dict)
+    rules: Mapping[QualifiedName, Mapping[str, bool]] = field(default_factory=dict)
+    policies: Mapping[QualifiedName, tuple[str, ...]] = field(default_factory=dict)
+    grants: Grants = Grants()
     server_version: int = 0
 
     def is_ours(self, function: QualifiedName) -> bool:

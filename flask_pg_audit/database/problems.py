@@ -216,6 +216,8 @@ def _taken_shared_names(declared: Declared, installed: Installed) -> Iterator[st
             yield f"function {function.name.display}"
     if _is_foreign(installed.relations.get(shared.transaction_table), {"id", "issued_at", "db_role"}):
         yield f"table {shared.transaction_table.display}"
+    if _is_foreign(installed.relations.get(shared.maintenance_table), {"id", "began_at", "xact", "reason"}):
+        yield f"table {shared.maintenance_table.display}"
     if is_name_taken(declared, installed):
         yield f"table {shared.view_table.display}"
     for name in taken_seal_names(declared, installed):

@@ -10,9 +10,9 @@ from .adoption import is_classic_function
 from .audit_table import find_former
 from .declared import Declared, DeclaredTable
 from .function import AuditFunction, comment_sql, revoke_sql
-from .installed import ALWAYS, REPLICA, Installed, InstalledFunction, InstalledTrigger
+from .installed import REPLICA, Installed, InstalledFunction, InstalledTrigger
 from .name import QualifiedName
-from .render import TEMPLATE_VERSION, ident, qualified
+from .render import TEMPLATE_VERSION, ident
 from .trigger import AuditTrigger, TriggerDefinition
 
 
@@ -89,19 +89,8 @@ def drop_trigger(
     """Drop a trigger of ours."""
     definition = found.definition
     subject = f"trigger {definition.name} on {on.display}"
-    undo = _recreate_trigger(found, on)
+    undo = definition.create_statements(on)
     return Action(code, "drop", subject, reason, (definition.drop_sql(on),), table, undo, (on,))
-
-
-def _recreate_trigger(found: InstalledTrigger, on: QualifiedName) -> tuple[str, ...]:
-    return (found.definition.create_sql(on), *_keep_always(found, on, found.definition.name))
-
-
-def _keep_always(found: InstalledTrigger, on: QualifiedName, name: str) -> tuple[str, ...]:
-    """A new trigger, or a replaced one, fires in ordinary sessions only."""
-    if found.enabled != ALWAYS:
-        return ()
-    return (f"ALTER TABLE {qualified(on)} ENABLE ALWAYS TRIGGER {ident(name)}",)
 
 
 def _plan_triggers(
@@ -127,7 +116,7 @@ def _plan_triggers(
 
 
 def _is_renamed(found: TriggerDefinition, wanted: TriggerDefinition) -> bool:
-    return replace(found, name=wanted.name) == wanted
+    return replace(found, name=wanted.name, always=wanted.always) == wanted
 
 
 def _rename(found: InstalledTrigger, wanted: TriggerDefinition, on: QualifiedName, table: QualifiedName) -> Action:
@@ -138,9 +127,9 @@ def _rename(found: InstalledTrigger, wanted: TriggerDefinition, on: QualifiedNam
         "rename",
         f"trigger {old.name} on {on.display}",
         f"was {wanted.name}",
-        (wanted.create_sql(on), *_keep_always(found, on, wanted.name), old.drop_sql(on)),
+        (*wanted.create_statements(on), old.drop_sql(on)),
         table,
-        (*_recreate_trigger(found, on), wanted.drop_sql(on)),
+        (*old.create_statements(on), wanted.drop_sql(on)),
         (on,),
     )
 
@@ -149,20 +138,27 @@ def _plan_trigger(
     wanted: TriggerDefinition, found: InstalledTrigger | None, on: QualifiedName, trigger: AuditTrigger
 ) -> Iterator[Action]:
     subject = f"trigger {wanted.name} on {on.display}"
-    create = wanted.create_sql(on)
+    create = wanted.create_statements(on)
     if found is None:
         code = "trigger-missing" if on == trigger.table else "partition-unrecorded"
-        yield Action(code, "create", subject, "missing", (create,), trigger.table, (wanted.drop_sql(on),), (on,))
-    elif found.definition != wanted:
-        statements = (create, *_keep_always(found, on, wanted.name))
-        undo = _recreate_trigger(found, on)
-        yield Action("trigger-outdated", "replace", subject, "outdated", statements, trigger.table, undo, (on,))
+        yield Action(code, "create", subject, "missing", create, trigger.table, (wanted.drop_sql(on),), (on,))
+    elif found.definition == wanted and found.is_enabled:
+        return
+    elif replace(found.definition, always=wanted.always) != wanted:
+        undo = found.definition.create_statements(on)
+        yield Action("trigger-outdated", "replace", subject, "outdated", create, trigger.table, undo, (on,))
     elif not found.is_enabled:
         code, reason = ("trigger-replica", "replica only") if found.enabled == REPLICA else _DISABLED
-        yield Action(code, "replace", subject, reason, (create,), trigger.table, relations=(on,))
+        yield Action(code, "replace", subject, reason, create, trigger.table, relations=(on,))
+    else:
+        code, reason = _NOT_ALWAYS if wanted.always else _ALWAYS
+        undo = found.definition.create_statements(on)
+        yield Action(code, "replace", subject, reason, create, trigger.table, undo, (on,))
 
 
 _DISABLED = ("trigger-disabled", "disabled")
+_NOT_ALWAYS = ("trigger-not-always", "does not fire in replication")
+_ALWAYS = ("trigger-always", "fires in replication, too")
 
 
 def _plan_earlier(table: DeclaredTable, declared: Declared, installed: Installed) -> Iterator[Action]:

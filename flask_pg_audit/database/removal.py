@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from .action import Action, Plan
 from .declared import Declared
 from .function import AuditFunction
+from .guard import guarded_tables
+from .infrastructure import shared_tables
 from .installed import Installed, InstalledFunction, InstalledTrigger
 from .recording import drop_function, drop_trigger
 from .render import qualified
-from .seal_tables import installed_seal_tables
-from .view_table import has_view_log
+from .trigger import build_guard
 
 
 def plan_removal(declared: Declared, installed: Installed) -> Plan:
@@ -26,7 +29,18 @@ def plan_removal(declared: Declared, installed: Installed) -> Plan:
         for function in reversed(_removable_functions(declared, installed))
         if installed.is_ours(function.name)
     )
-    return Plan((*triggers, *functions))
+    return Plan((*triggers, *_drop_guards(declared, installed), *functions))
+
+
+def _drop_guards(declared: Declared, installed: Installed) -> Iterator[Action]:
+    """Those of our own history only, while another application's needs the function."""
+    is_shared = _serves_others(declared, installed)
+    own = {table.found_as: table.audited for table in guarded_tables(declared, installed)}
+    for table, on_table in sorted(installed.triggers.items(), key=lambda item: item[0]):
+        audited = own.get(table)
+        for found in on_table:
+            if found.definition.function == declared.infrastructure.refuse_rewriting and (audited or not is_shared):
+                yield drop_trigger(found, table, "uninstall", audited)
 
 
 def _removable_functions(declared: Declared, installed: Installed) -> tuple[AuditFunction, ...]:
@@ -43,18 +57,15 @@ def _serves_others(declared: Declared, installed: Installed) -> bool:
 
 
 def plan_history_removal(declared: Declared, installed: Installed) -> Plan:
-    """Drop the audit tables, ``audit_transaction``, what is beside it and the sequence: the history is gone.
+    """Drop the audit tables, what they share and the sequence: the history is gone.
 
-    All but the audit tables stay while another application records with them.
+    What is shared stays while another application records with them.
     """
     shared = declared.infrastructure
     is_shared = _serves_others(declared, installed)
     tables = [table.trigger.audit_table for table in declared.tables]
     if not is_shared:
-        tables.append(shared.transaction_table)
-        if has_view_log(declared, installed, shared):
-            tables.append(shared.view_table)
-        tables.extend(installed_seal_tables(declared, installed, shared))
+        tables += shared_tables(declared, installed)
     drops = [
         Action("uninstall", "drop", f"table {name.display}", "history", (f"DROP TABLE {qualified(name)}",))
         for name in tables
@@ -74,7 +85,13 @@ def assume_installed(declared: Declared) -> Installed:
             for function in declared.functions
         },
         triggers={
-            table.name: tuple(InstalledTrigger(definition, "O") for definition in table.trigger.triggers)
-            for table in declared.tables
+            **{
+                table.name: tuple(InstalledTrigger(definition, "O") for definition in table.trigger.triggers)
+                for table in declared.tables
+            },
+            **{
+                table.name: (InstalledTrigger(build_guard(declared.infrastructure), "A"),)
+                for table in guarded_tables(declared, Installed())
+            },
         },
     )

@@ -63,8 +63,13 @@ def read_status(metadata: MetaData, engine: Engine) -> Iterator[TableStatus]:
 
 
 def _state(part: Plan, table: QualifiedName, installed: Installed) -> str:
-    # Whether a table records has nothing to do with the log of its readers, nor with seals.
-    reasons = {action.reason for action in part.actions if action.code not in _BESIDE}
+    # Whether a table records has nothing to do with the log of its readers, with seals, nor with the guard of what
+    # tables share.
+    reasons = {
+        action.reason
+        for action in part.actions
+        if action.code not in _BESIDE and not (action.guards_history and action.table is None)
+    }
     if part.fatal or not installed.triggers.get(table):
         return "missing"
     if reasons and reasons <= {"disabled", "replica only"}:

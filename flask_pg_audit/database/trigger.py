@@ -13,7 +13,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from ..declare.naming import audit_function_name, audit_trigger_name, shorten
 from ..declare.options import Level
-from ..declare.registry import AuditedTable, SessionSetting, audit_schema
+from ..declare.registry import AuditedTable, SessionSetting, always_enabled, audit_schema
 from .function import AuditFunction, Infrastructure
 from .name import QualifiedName
 from .render import ident, qualified, render
@@ -83,6 +83,7 @@ class TriggerDefinition:
 
     :ivar type: the bits of ``pg_trigger.tgtype``.
     :ivar restricted: it fires under a condition or for certain columns only; none of ours does.
+    :ivar always: it fires under ``session_replication_role = replica`` as well (``ENABLE ALWAYS``).
     """
 
     name: str
@@ -91,15 +92,21 @@ class TriggerDefinition:
     old_table: str | None = None
     new_table: str | None = None
     restricted: bool = False
+    always: bool = False
 
-    def create_sql(self, table: QualifiedName) -> str:
+    def create_statements(self, table: QualifiedName) -> tuple[str, ...]:
         """``CREATE OR REPLACE TRIGGER``: replaced in place, so there is no moment without it."""
-        return render("create_trigger", trigger=self, table=qualified(table))
+        return self._create(qualified(table))
 
-    def create_pattern(self) -> str:
-        """The same as a pattern for ``format()``, to which schema and name of a table are still to be given."""
+    def create_patterns(self) -> tuple[str, ...]:
+        """The same as patterns for ``format()``, to which schema and name of a table are still to be given."""
         place = "\0"  # no identifier has it
-        return render("create_trigger", trigger=self, table=place).replace("%", "%%").replace(place, "%I.%I")
+        return tuple(sql.replace("%", "%%").replace(place, "%I.%I") for sql in self._create(place))
+
+    def _create(self, table: str) -> tuple[str, ...]:
+        create = render("create_trigger", trigger=self, table=table)
+        # A new trigger, or a replaced one, fires in ordinary sessions only.
+        return (create, f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {ident(self.name)}") if self.always else (create,)
 
     def drop_sql(self, table: QualifiedName) -> str:
         return f"DROP TRIGGER IF EXISTS {ident(self.name)} ON {qualified(table)}"
@@ -138,6 +145,7 @@ class AuditTrigger:
     level: Level
     skip_unchanged: bool
     partitioned: bool
+    always: bool
 
     @property
     def sequence(self) -> QualifiedName:
@@ -211,7 +219,14 @@ class AuditTrigger:
     def _trigger(
         self, event: str, type_: int, old_table: str | None = None, new_table: str | None = None
     ) -> TriggerDefinition:
-        return TriggerDefinition(dict(self.trigger_names)[event], type_, self.function_name, old_table, new_table)
+        name = dict(self.trigger_names)[event]
+        return TriggerDefinition(name, type_, self.function_name, old_table, new_table, always=self.always)
+
+
+def build_guard(infrastructure: Infrastructure) -> TriggerDefinition:
+    """The trigger that keeps a table of history from being rewritten, in replication as well."""
+    function = infrastructure.refuse_rewriting
+    return TriggerDefinition(function.name, _BEFORE | _UPDATE | _DELETE | _TRUNCATE, function, always=True)
 
 
 def build_infrastructure(metadata: MetaData, default_schema: str) -> Infrastructure:
@@ -240,6 +255,7 @@ def build_audit_trigger(audited: AuditedTable, default_schema: str) -> AuditTrig
         level=options.level,
         skip_unchanged=options.skip_unchanged,
         partitioned=table.dialect_options["postgresql"]["partition_by"] is not None,
+        always=always_enabled(table.metadata) if options.enable_always is None else options.enable_always,
     )
 
 

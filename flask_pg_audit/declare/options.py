@@ -27,6 +27,7 @@ class AuditOptionValues(TypedDict, total=False):
     exclude: Sequence[str]
     skip_unchanged: bool
     level: Level
+    enable_always: bool | None
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class AuditOptions:
     :ivar exclude: names of columns that never reach the audit table.
     :ivar skip_unchanged: an update that changes no audited column leaves no audit row.
     :ivar level: ``"statement"`` or ``"row"``, the granularity of the triggers.
+    :ivar enable_always: the triggers fire under ``session_replication_role = replica`` as well; ``None`` means as
+        ``AUDIT_ENABLE_ALWAYS`` says, and without the Flask extension that they do not.
     """
 
     enabled: bool = False
@@ -48,6 +51,7 @@ class AuditOptions:
     exclude: tuple[str, ...] = ()
     skip_unchanged: bool = True
     level: Level = "statement"
+    enable_always: bool | None = None
 
     @classmethod
     def of(cls, table: Table) -> AuditOptions:
@@ -100,6 +104,8 @@ def _check_types(values: dict[str, Any], where: str) -> None:
 
     for key in ("enabled", "skip_unchanged"):
         expect(key, isinstance(values.get(key), bool), "True or False")
+    always = values.get("enable_always")
+    expect("enable_always", always is None or isinstance(always, bool), "True, False or None")
     schema = values.get("schema_name")
     expect("schema_name", schema is None or (isinstance(schema, str) and schema != ""), "a schema name or None")
     expect("level", values.get("level") in LEVELS, f"one of {', '.join(map(repr, LEVELS))}")

@@ -22,6 +22,7 @@ from .seal_tables import IS_SEAL_TABLE, build_seal_tables
 from .tables import (
     IS_AUDIT_TABLE,
     IS_AUDITED,
+    IS_MAINTENANCE_TABLE,
     IS_TRANSACTION_TABLE,
     IS_VIEW_TABLE,
     SEQUENCE_NAME,
@@ -29,6 +30,7 @@ from .tables import (
     add_setting_column,
     append_audit_column,
     build_audit_table,
+    build_maintenance_table,
     build_transaction_table,
     build_view_table,
     reaches_history,
@@ -37,6 +39,7 @@ from .tables import (
 _SETTINGS = "audit.settings"
 _SCHEMA = "audit.schema"
 _VIEWS = "audit.views"
+_ALWAYS = "audit.enable_always"
 _UNTYPED = "audit.untyped_columns"
 
 
@@ -127,16 +130,26 @@ def _check_same_setting(known: Column[Any], setting: Column[Any]) -> None:
 
 
 def set_audit_schema(metadata: MetaData, schema: str) -> None:
-    """Put ``audit_transaction``, what is beside it, the sequence and the functions into ``schema``."""
+    """Put what the audit tables of ``metadata`` share, tables, sequence and functions, into ``schema``."""
     metadata.info[_SCHEMA] = schema
     table = _find_transaction_table(metadata)
     if table is not None and table.schema != schema:
-        views = find_view_table(metadata)
-        for other in (*find_seal_tables(metadata), *([] if views is None else [views])):
-            metadata.remove(other)
-        metadata.remove(table)
+        beside = (find_view_table(metadata), _find(metadata, IS_MAINTENANCE_TABLE), *find_seal_tables(metadata))
+        for shared in (table, *beside):
+            if shared is not None:
+                metadata.remove(shared)
         _remove_sequence(metadata)
         _build_shared_tables(metadata, schema)
+
+
+def enable_always(metadata: MetaData) -> None:
+    """Let the triggers of ``metadata`` fire in replication as well, where a table does not say otherwise."""
+    metadata.info[_ALWAYS] = True
+
+
+def always_enabled(metadata: MetaData) -> bool:
+    """Whether :func:`enable_always` was called."""
+    return bool(metadata.info.get(_ALWAYS))
 
 
 def declare_view_table(metadata: MetaData) -> None:
@@ -151,7 +164,13 @@ def declare_view_table(metadata: MetaData) -> None:
 
 def find_view_table(metadata: MetaData) -> Table | None:
     """The table ``audit_view`` of ``metadata``, where who reads the log is recorded; ``None`` where that is off."""
-    return next((t for t in metadata.tables.values() if IS_VIEW_TABLE in t.info), None)
+    return _find(metadata, IS_VIEW_TABLE)
+
+
+def maintenance_table(metadata: MetaData) -> Table:
+    """The table ``audit_maintenance`` of ``metadata``; a copy of the models without it gets one."""
+    found = _find(metadata, IS_MAINTENANCE_TABLE)
+    return build_maintenance_table(metadata, audit_schema(metadata)) if found is None else found
 
 
 def find_seal_tables(metadata: MetaData) -> tuple[Table, ...]:
@@ -161,6 +180,7 @@ def find_seal_tables(metadata: MetaData) -> tuple[Table, ...]:
 
 def _build_shared_tables(metadata: MetaData, schema: str | None) -> None:
     build_transaction_table(metadata, schema)
+    build_maintenance_table(metadata, schema)
     build_seal_tables(metadata, schema)
     if metadata.info.get(_VIEWS):
         build_view_table(metadata, schema)
@@ -228,7 +248,11 @@ def transaction_table(metadata: MetaData) -> Table:
 
 
 def _find_transaction_table(metadata: MetaData) -> Table | None:
-    return next((t for t in metadata.tables.values() if IS_TRANSACTION_TABLE in t.info), None)
+    return _find(metadata, IS_TRANSACTION_TABLE)
+
+
+def _find(metadata: MetaData, mark: str) -> Table | None:
+    return next((table for table in metadata.tables.values() if mark in table.info), None)
 
 
 def _on_table_attached(table: Table, metadata: MetaData) -> None:

@@ -1,4 +1,4 @@
-"""Building audit tables, ``audit_transaction``, ``audit_view`` and the shared sequence into a ``MetaData``."""
+"""Building audit tables and what they share, tables and sequence, into a ``MetaData``."""
 
 from __future__ import annotations
 
@@ -34,10 +34,12 @@ IS_AUDIT_TABLE = "audit.is_audit_table"
 TARGET_TABLE = "audit.target_table"
 IS_TRANSACTION_TABLE = "audit.is_transaction_table"
 IS_VIEW_TABLE = "audit.is_view_table"
+IS_MAINTENANCE_TABLE = "audit.is_maintenance_table"
 
 SEQUENCE_NAME = "audit_id_seq"
 TRANSACTION_TABLE_NAME = "audit_transaction"
 VIEW_TABLE_NAME = "audit_view"
+MAINTENANCE_TABLE_NAME = "audit_maintenance"
 
 #: Characters of a text that an index on it has.
 INDEXED_LENGTH = 100
@@ -204,6 +206,27 @@ def build_view_table(metadata: MetaData, schema: str | None) -> Table:
     # A time out of a long log, and retention; the page goes by the primary key.
     Index(f"ix_{VIEW_TABLE_NAME}_viewed_at", table.c.viewed_at, table.c.id)
     return table
+
+
+def build_maintenance_table(metadata: MetaData, schema: str | None) -> Table:
+    """Create ``audit_maintenance``, which tells when history was opened for rewriting, by whom and why, in ``schema``.
+
+    :raises AuditConfigError: there is a table of that name already.
+    """
+    check_own_name_is_free(metadata, MAINTENANCE_TABLE_NAME, schema, "set another AUDIT_SCHEMA, or rename that table")
+    return Table(
+        MAINTENANCE_TABLE_NAME,
+        metadata,
+        Column("id", BigInteger, Identity(), primary_key=True),
+        Column("began_at", DateTime(timezone=True), nullable=False, comment="when its transaction began"),
+        Column("xact", Text, nullable=False, comment="its transaction; means nothing in another cluster"),
+        Column("db_role", String(64), nullable=False),
+        Column("reason", Text, nullable=False),
+        Column("transaction_id", BigInteger, comment="row of audit_transaction, when there was one"),
+        schema=schema or BLANK_SCHEMA,
+        info={IS_MAINTENANCE_TABLE: True},
+        comment="When history was opened for rewriting, by whom and why (flask_pg_audit)",
+    )
 
 
 def check_own_name_is_free(metadata: MetaData, name: str, schema: str | None, fix: str) -> None:

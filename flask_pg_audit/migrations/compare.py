@@ -21,7 +21,7 @@ from ..database import seal_tables, view_table
 from ..database.action import Action, Plan
 from ..database.catalog import read_installed
 from ..database.declared import Declared, build_declared_or_empty
-from ..database.infrastructure import drop_sequence_sql
+from ..database.infrastructure import drop_sequence_sql, shared_tables
 from ..database.installed import Installed
 from ..database.name import QualifiedName
 from ..database.plan import plan
@@ -44,7 +44,7 @@ _INFO_PREFIX = "audit."
 
 #: What happens to a database without anybody deciding it in the models. No revision mends that; an installation does.
 #: Types are those of the models; an installation goes by what the tables have.
-_DRIFT = frozenset({"trigger-disabled", "trigger-replica", "function-callable", "column-type"})
+_DRIFT = frozenset({"trigger-disabled", "trigger-replica", "guard-disabled", "function-callable", "column-type"})
 
 #: What Alembic finds by itself, as audit tables are in the ``MetaData``.
 _FOUND_BY_ALEMBIC = frozenset(
@@ -100,6 +100,7 @@ class _Comparison:
     """One ``MetaData`` against the database.
 
     :ivar moved: the changed columns of the keeper's ``ours``.
+    :ivar left_out: the shared tables that ``include_object`` leaves out, so that no revision makes them.
     """
 
     declared: Declared
@@ -107,6 +108,7 @@ class _Comparison:
     plan: Plan
     keeper: HistoryKeeper
     moved: tuple[ModifyTableOps, ...]
+    left_out: frozenset[QualifiedName]
 
     @classmethod
     def of(cls, context: AutogenContext, metadata: MetaData, upgrade_ops: UpgradeOps) -> _Comparison:
@@ -118,10 +120,7 @@ class _Comparison:
         installed = read_installed(connection, declared.schemas, names)
         declared = _without_filtered(declared, context)
         may_drop = bool(context.opts.get(DROP_HISTORY_OPTION, False))
-        histories = declared.audit_tables | {declared.infrastructure.transaction_table}
-        if declared.view_table is not None:
-            histories |= {declared.infrastructure.view_table}
-        histories |= {name for _, name in declared.seal_tables}
+        histories = declared.audit_tables.union(shared_tables(declared, installed))
         keeper = HistoryKeeper(schema, histories, (), may_drop)
         dropped = {keeper.name_of(op) for op in upgrade_ops.ops if isinstance(op, DropTableOp)}
         todo = plan(declared, installed, prune={*declared.others, *filter(None, dropped)})
@@ -132,7 +131,10 @@ class _Comparison:
         unseen = histories & created & installed.relations.keys()
         ours = frozenset(moved | unseen)
         changes = tuple(compare_columns(context, declared, installed, ours))
-        return cls(declared, installed, todo, replace(keeper, ours=ours), changes)
+        views = declared.view_table
+        is_left_out = views is not None and not _is_included(views, context)
+        left_out = frozenset({declared.infrastructure.view_table} if is_left_out else ())
+        return cls(declared, installed, todo, replace(keeper, ours=ours), changes, left_out)
 
     def add_to(self, upgrade_ops: UpgradeOps) -> None:
         """Change ``upgrade_ops`` in place."""
@@ -167,6 +169,8 @@ class _Comparison:
                     f"{action}: the audit table is one of the classic library; run flask audit install first"
                 )
             if action.code in _DRIFT or (action.code in _FOUND_BY_ALEMBIC and not is_ours):
+                continue
+            if action.guards_history and not self.left_out.isdisjoint(action.relations):
                 continue
             # Which partitions there are is different in every database: see plan_partitions().
             if partitions.isdisjoint(action.relations) or action.table in action.relations:
@@ -220,13 +224,14 @@ def _without_filtered(declared: Declared, context: AutogenContext) -> Declared:
 
     A trigger that finds nothing to write to would fail every change.
     """
-
-    def is_included(table: Table) -> bool:
-        return context.run_object_filters(table, table.name, "table", False, None)
-
+    shared = (declared.transaction_table, declared.maintenance_table) if declared.tables else ()
     tables = tuple(
         table
         for table in declared.tables
-        if all(map(is_included, (table.audited.table, table.audited.audit_table, declared.transaction_table)))
+        if all(_is_included(each, context) for each in (table.audited.table, table.audited.audit_table, *shared))
     )
     return replace(declared, tables=tables)
+
+
+def _is_included(table: Table, context: AutogenContext) -> bool:
+    return context.run_object_filters(table, table.name, "table", False, None)

@@ -21,7 +21,7 @@ from sqlalchemy import Table
 from ..database.name import QualifiedName
 from ..declare.absence import COMMENT_PREFIX
 from ..declare.seal_tables import SEAL_LEAVES_TABLE_NAME, SEAL_TABLE_NAME
-from ..declare.tables import TRANSACTION_TABLE_NAME, VIEW_TABLE_NAME
+from ..declare.tables import MAINTENANCE_TABLE_NAME, TRANSACTION_TABLE_NAME, VIEW_TABLE_NAME
 from .operations import (
     AddHistoryColumnOp,
     AlterHistoryColumnOp,
@@ -31,20 +31,22 @@ from .operations import (
     leave_wide_enough,
 )
 
-#: What an audit table has, the classic library's as well; and what the tables beside ``audit_transaction`` have.
+#: What an audit table has, the classic library's as well; and what the tables have that they share.
 _AUDIT_COLUMNS = {"audit_operation", "audit_operation_timestamp", "audit_current_user"}
 _TRANSACTION_COLUMNS = {"id", "issued_at", "db_role", "application_name", "client_addr", "context"}
 _VIEW_COLUMNS = {"id", "viewed_at", "username", "action", "page", "query", "row_count"}
+_MAINTENANCE_COLUMNS = {"id", "began_at", "xact", "db_role", "reason", "transaction_id"}
 _SEAL_COLUMNS = {"id", "sealed_at", "format", "previous", "tables", "hash"}
 _LEAVES_COLUMNS = {"seal_id", "place", "chunk", "ids", "leaves"}
 
 
 def holds_history(table: Table) -> bool:
-    """Whether ``table``, as reflected from the database, is an audit table, ``audit_transaction`` or beside it."""
+    """Whether ``table``, as reflected from the database, is an audit table or one that audit tables share."""
     columns = set(table.columns.keys())
     own = {
         TRANSACTION_TABLE_NAME: _TRANSACTION_COLUMNS,
         VIEW_TABLE_NAME: _VIEW_COLUMNS,
+        MAINTENANCE_TABLE_NAME: _MAINTENANCE_COLUMNS,
         SEAL_TABLE_NAME: _SEAL_COLUMNS,
         SEAL_LEAVES_TABLE_NAME: _LEAVES_COLUMNS,
     }
@@ -56,7 +58,7 @@ class HistoryKeeper:
     """Goes through what Alembic found.
 
     :ivar default_schema: the schema of tables that name none.
-    :ivar declared: the audit tables of the models, ``audit_transaction`` and the tables beside it.
+    :ivar declared: the audit tables of the models, and those that they share.
     :ivar ours: those that Alembic gets wrong: it sees a drop and a create where one is moved, by its old and new name,
         and a create where one is in a schema that it does not look into.
     :ivar may_drop: somebody asked for history to be dropped.

@@ -42,6 +42,8 @@ def find_covered(declared: Declared, installed: Installed) -> tuple[CoveredTable
     """
     shared = declared.infrastructure
     found = [CoveredTable(shared.transaction_table, ROW_KEY, shared.transaction_table)]
+    if shared.maintenance_table in installed.relations:
+        found.append(CoveredTable(shared.maintenance_table, ROW_KEY, shared.maintenance_table))
     if has_view_log(declared, installed, shared):
         found.append(CoveredTable(shared.view_table, ROW_KEY, shared.view_table))
     for name in sorted({*declared.audit_tables, *_recorded(declared, installed)}):

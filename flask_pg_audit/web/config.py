@@ -30,6 +30,10 @@ class AuditConfig:
     :ivar ui_base_template: a template of the app that the pages extend; it has the blocks ``title``, ``head`` and
         ``content``. ``None`` is a page of our own.
     :ivar schema: schema of ``audit_transaction``, the sequence and the functions; ``None`` means the metadata's.
+    :ivar app_role: the database role as which the app runs, or several: it is to read history and to do nothing else
+        with it. ``None`` leaves privileges alone.
+    :ivar enable_always: the triggers fire under ``session_replication_role = replica`` as well, on every table that
+        does not say otherwise.
     :ivar require_username: refuse every change for which no username is known.
     :ivar username_attribute: attribute of the user object that names it; ``None`` means the first of ``username``,
         ``email``, ``name`` and ``get_id()`` that there is.
@@ -53,6 +57,8 @@ class AuditConfig:
     ui_revert: bool = False
     ui_base_template: str | None = None
     schema: str | None = None
+    app_role: str | Sequence[str] | None = None
+    enable_always: bool = False
     require_username: bool = False
     username_attribute: str | None = None
     trust_basic_auth: bool = True
@@ -76,7 +82,7 @@ class AuditConfig:
 
     def _check(self) -> None:
         _expect("URL_PREFIX", self.url_prefix, _is_prefix(self.url_prefix), 'a path such as "/audit"')
-        for name in ("UI", "UI_OPEN_IN_DEBUG", "UI_REVERT", "LOG_VIEWS"):
+        for name in ("UI", "UI_OPEN_IN_DEBUG", "UI_REVERT", "LOG_VIEWS", "ENABLE_ALWAYS"):
             value = getattr(self, name.lower())
             _expect(name, value, isinstance(value, bool), "True or False")
         base = self.ui_base_template
@@ -101,6 +107,9 @@ class AuditConfig:
         good_list = isinstance(exclude, (list, tuple, set, frozenset)) and all(isinstance(key, str) for key in exclude)
         _expect("CONTEXT_EXCLUDE", exclude, good_list, "a list of keys")
         self._check_seal_keys()
+        roles = self.app_role
+        good_roles = isinstance(roles, (list, tuple, set, frozenset)) and all(isinstance(r, str) and r for r in roles)
+        _expect("APP_ROLE", roles, good_roles or _is_name_or_none(roles), "the name of a role, several, or None")
         attribute = self.username_attribute
         _expect("USERNAME_ATTRIBUTE", attribute, _is_name_or_none(attribute), "the name of an attribute or None")
 
@@ -115,6 +124,11 @@ class AuditConfig:
         old = self.seal_old_keys
         good = isinstance(old, (list, tuple)) and all(isinstance(key, (str, bytes)) for key in old)
         _expect("SEAL_OLD_KEYS", type(old).__name__, good, "a list of keys, each a str or bytes")
+
+    @property
+    def app_roles(self) -> tuple[str, ...]:
+        """The names in :attr:`app_role`."""
+        return (self.app_role,) if isinstance(self.app_role, str) else tuple(self.app_role or ())
 
     @property
     def search_seconds(self) -> float | None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
-from flask import g, has_request_context, request
+from flask import Request, g, has_request_context, request
 
 from .actors import command_name
 from .config import AuditConfig
@@ -21,21 +21,23 @@ _REQUEST_ID = "_flask_pg_audit_request_id"
 _SAFE_REQUEST_ID = re.compile(r"[\w.:@/+=-]{1,128}", re.ASCII)
 
 #: The keys of a request, each with where it comes from.
-REQUEST_KEYS: Mapping[str, Callable[[], Any]] = {
-    "method": lambda: request.method,
-    "path": lambda: request.path,
-    "endpoint": lambda: request.endpoint,
-    "blueprint": lambda: request.blueprint,
+REQUEST_KEYS: Mapping[str, Callable[[Request], Any]] = {
+    "method": lambda request: request.method,
+    "path": lambda request: request.path,
+    "endpoint": lambda request: request.endpoint,
+    "blueprint": lambda request: request.blueprint,
     # The peer's address unless the app trusts its proxies through werkzeug.middleware.proxy_fix.ProxyFix.
-    "remote_addr": lambda: request.remote_addr,
-    "user_agent": lambda: request.user_agent.string or None,
+    "remote_addr": lambda request: request.remote_addr,
+    "user_agent": lambda request: request.user_agent.string or None,
 }
 
 
 def collect_metadata(config: AuditConfig) -> dict[str, Any]:
     """The metadata of the running request or command, as JSON values, without the keys that are switched off."""
     if has_request_context():
-        values = {key: _cut(read()) for key, read in REQUEST_KEYS.items()}
+        # Each look through the proxy costs as much as what it finds.
+        current = request._get_current_object()  # type: ignore[attr-defined]
+        values = {key: _cut(read(current)) for key, read in REQUEST_KEYS.items()}
         values["request_id"] = request_id(config.request_id_header)
     else:
         values = _command_metadata()

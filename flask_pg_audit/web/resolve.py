@@ -25,6 +25,9 @@ MAX_CONTEXT_LENGTH = 16_384
 #: What says who; everything else says why.
 _WHO = frozenset({"username", "actor_id"})
 
+#: Made once: json.dumps() with options makes one for each call.
+_JSON = json.JSONEncoder(allow_nan=False, sort_keys=True)
+
 _MEMO = "_flask_pg_audit_memo"
 
 T = TypeVar("T")
@@ -139,7 +142,7 @@ def _json(context: Mapping[str, Any]) -> str:
     if not present:
         return ""
     try:
-        text = json.dumps(present, allow_nan=False, sort_keys=True)
+        text = _JSON.encode(present)
     except (TypeError, ValueError) as error:
         raise AuditContextError(
             f"the audit context must be JSON (text, finite numbers, True, None, lists, dictionaries): {error}"

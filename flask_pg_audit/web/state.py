@@ -11,7 +11,13 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Column, Engine, MetaData, String
 
 from ..database.check import Finding
-from ..declare.registry import add_app_settings, audit_metadata, declare_view_table, set_audit_schema
+from ..declare.registry import (
+    add_app_settings,
+    audit_metadata,
+    declare_view_table,
+    enable_always,
+    set_audit_schema,
+)
 from ..errors import AuditConfigError
 from ..history.position import Position
 from ..revert.preview import Agree, Preview
@@ -53,6 +59,8 @@ class AuditState:
         for metadata in self.db.metadatas.values():
             if self.config.schema is not None:
                 set_audit_schema(metadata, self.config.schema)
+            if self.config.enable_always:
+                enable_always(metadata)
             if self.config.ui and self.config.log_views:
                 declare_view_table(metadata)
             add_app_settings(metadata, [username])
@@ -85,7 +93,8 @@ class AuditState:
 
     def check(self, bind: str | None) -> tuple[Finding, ...]:
         """What ``flask audit check`` finds in a database, as of the last minute."""
-        return self._health.check(bind, self.metadatas[bind], self.db.engines[bind], self.beside(bind))
+        engine = self.db.engines[bind]
+        return self._health.check(bind, self.metadatas[bind], engine, self.beside(bind), self.config.app_roles)
 
     def preview_revert(self, bind: str | None, version: Version) -> Preview:
         """What would be written to bring a version of a record back.

@@ -11,7 +11,7 @@ from flask.cli import with_appcontext
 from ...database.check import WHY, check
 from ...ui.text import visible
 from ..state import get_state
-from .group import audit_cli, bind_option, binds
+from .group import app_role_option, app_roles_of, audit_cli, bind_option, binds
 
 
 @audit_cli.command("check")
@@ -22,9 +22,10 @@ from .group import audit_cli, bind_option, binds
     metavar="CODE[:TABLE]",
     help="Leave out a finding that is known and meant, everywhere or of one table; repeatable.",
 )
+@app_role_option
 @bind_option
 @with_appcontext
-def check_command(as_json: bool, ignore: tuple[str, ...], bind_key: str | None) -> None:
+def check_command(as_json: bool, ignore: tuple[str, ...], app_roles: tuple[str, ...], bind_key: str | None) -> None:
     """Exit with 1, and a line for each finding, unless the database records what the models declare.
 
     Reads the catalog only; any role that may connect will do. A gate for deployments.
@@ -33,7 +34,7 @@ def check_command(as_json: bool, ignore: tuple[str, ...], bind_key: str | None) 
     findings = [
         (key, finding)
         for key, metadata, engine in binds(bind_key)
-        for finding in check(metadata, engine, get_state().beside(key))
+        for finding in check(metadata, engine, get_state().beside(key), app_roles_of(app_roles))
         if not finding.is_ignored(ignore)
     ]
     if as_json:

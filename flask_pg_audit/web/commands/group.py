@@ -43,6 +43,25 @@ bind_option = click.option(
 )
 
 
+app_role_option = click.option(
+    "--app-role",
+    "app_roles",
+    multiple=True,
+    metavar="ROLE",
+    help="The database role as which the app runs, besides those of AUDIT_APP_ROLE; repeatable.",
+)
+
+
+def app_roles_of(given: Sequence[str]) -> tuple[str, ...]:
+    """The roles that were configured, and those of ``--app-role``.
+
+    :raises click.BadParameter: one of them is empty.
+    """
+    if not all(given):
+        raise click.BadParameter("give the name of a database role", param_hint="--app-role")
+    return tuple(dict.fromkeys((*get_state().config.app_roles, *given)))
+
+
 _LOCK_TIMEOUT = click.option(
     "--lock-timeout",
     type=click.FloatRange(min=0, max=86_400),

@@ -16,7 +16,16 @@ from ...database.install import (
 )
 from ...errors import AuditInstallError
 from ..state import get_state
-from .group import audit_cli, bind_option, binds, heading, lock_options, progress_bar
+from .group import (
+    app_role_option,
+    app_roles_of,
+    audit_cli,
+    bind_option,
+    binds,
+    heading,
+    lock_options,
+    progress_bar,
+)
 
 
 @audit_cli.command("install")
@@ -30,6 +39,7 @@ from .group import audit_cli, bind_option, binds, heading, lock_options, progres
     help="Of the timestamps in audit tables of the classic library (default: that of the database session).",
 )
 @click.option("--prune", is_flag=True, help="Also drop what records tables that are no longer audited.")
+@app_role_option
 @lock_options
 @bind_option
 @with_appcontext
@@ -38,6 +48,7 @@ def install_command(
     sql: bool,
     prune: bool,
     time_zone: str | None,
+    app_roles: tuple[str, ...],
     lock_timeout: float,
     tries: int,
     bind_key: str | None,
@@ -49,12 +60,14 @@ def install_command(
     """
     if sql and prune and not dry_run:
         raise click.UsageError("--sql does not know what there is to prune; add --dry-run, which looks")
+    roles = app_roles_of(app_roles)
     for key, metadata, engine in binds(bind_key):
         heading(key)
         if sql and not dry_run:
-            click.echo(install_audit_triggers(metadata))
+            click.echo(install_audit_triggers(metadata, app_roles=roles))
         elif dry_run:
-            todo = plan_installation(metadata, engine, prune=prune, beside=get_state().beside(key))[2]
+            beside = get_state().beside(key)
+            todo = plan_installation(metadata, engine, prune=prune, beside=beside, app_roles=roles)[2]
             _echo_dry_run(todo, sql)
         else:
             with progress_bar("numbering old rows") as progress:
@@ -67,6 +80,7 @@ def install_command(
                     time_zone=time_zone,
                     progress=progress,
                     beside=get_state().beside(key),
+                    app_roles=roles,
                 )
             _echo_plan(done)
 
