@@ -9,6 +9,7 @@ from sqlalchemy import MetaData
 
 from ..errors import AuditConfigError, AuditInstallError
 from .action import Plan
+from .adoption import UNFINISHED
 from .declared import Declared, DeclaredTable
 from .install import Bind, plan_installation
 from .installed import Installed
@@ -63,7 +64,7 @@ class Selection:
 
 
 #: Findings of ``flask audit check`` that leave nothing to be read, or not all of it.
-_NO_HISTORY = ("adoption-unfinished", "audit-table-elsewhere", "audit-table-missing")
+_NO_HISTORY = (UNFINISHED, "audit-table-elsewhere", "audit-table-missing")
 
 
 def _texts(part: Plan, codes: Sequence[str] | None = None) -> list[str]:

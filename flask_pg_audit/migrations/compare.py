@@ -19,6 +19,7 @@ from sqlalchemy import MetaData, Table
 
 from ..database import seal_tables, view_table
 from ..database.action import Action, Plan
+from ..database.adoption import UNFINISHED
 from ..database.catalog import read_installed
 from ..database.declared import Declared, build_declared_or_empty
 from ..database.infrastructure import drop_sequence_sql, shared_tables
@@ -164,7 +165,7 @@ class _Comparison:
         partitions = {p.name for found in self.installed.partitions.values() for p in found}
         for action in self.plan.actions:
             is_ours = bool(set(action.relations).intersection(self.keeper.ours))
-            if action.code == "adoption-unfinished":
+            if action.code == UNFINISHED:
                 raise AuditInstallError(
                     f"{action}: the audit table is one of the classic library; run flask audit install first"
                 )
