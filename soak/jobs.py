@@ -8,14 +8,18 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from flask_pg_audit import AuditInstallError, install_audit_triggers
+from flask_pg_audit import AuditError, install_audit_triggers
 from flask_pg_audit.database.baseline import baseline
 from flask_pg_audit.database.check import check
 from flask_pg_audit.database.verify import verify
+from flask_pg_audit.seal import seal
 from soak.bank import Bank, build
 
 #: Seconds after which somebody who was interrupted goes on.
 PAUSE = 0.2
+
+#: Seconds in which transactions that a seal waits for have to end.
+WAIT = 5
 
 #: Short, so that clients do not queue behind an installation for long.
 LOCK_TIMEOUT, TRIES = 0.2, 200
@@ -48,7 +52,7 @@ class Jobs:
 
     def do(self, name: str, job: Callable[[Bank], list[str]]) -> None:
         """One of them; what ends it because the server is away is no finding."""
-        errors: tuple[type[Exception], ...] = (AuditInstallError, _NotShown, *self.bank.errors)
+        errors: tuple[type[Exception], ...] = (AuditError, _NotShown, *self.bank.errors)
         try:
             self.findings += [f"{name}: {finding}" for finding in job(self.bank)]
         except errors:
@@ -95,6 +99,11 @@ def _verify(bank: Bank) -> list[str]:
     return [str(difference) for one in found for difference in one.differences]
 
 
+def _seal(bank: Bank) -> list[str]:
+    seal(bank.db.metadata, bank.desk, wait=WAIT)
+    return []
+
+
 def _check(bank: Bank) -> list[str]:
     _install(bank)
     with bank.desk.connect() as connection:
@@ -118,6 +127,7 @@ JOBS: Mapping[str, Callable[[Bank], list[str]]] = {
     "baseline": _baseline,
     "read": _read,
     "install, functions replaced": _install_otherwise,
+    "seal": _seal,
     "verify": _verify,
     "install, triggers replaced": _install_row_triggers,
     "check": _check,

@@ -10,9 +10,11 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, text
 
+from flask_pg_audit import AuditSealError
 from flask_pg_audit.database.baseline import baseline
 from flask_pg_audit.database.check import check
 from flask_pg_audit.database.verify import verify
+from flask_pg_audit.seal import seal, verify_seals
 from soak.bank import TABLES, Bank
 from soak.ledger import COLUMNS, read_rows
 
@@ -84,7 +86,7 @@ class Verdict:
     :ivar changes: in the ledgers.
     :ivar recorded: in the history, first images of a baseline not included.
     :ivar counts: how many changes, or transactions, are not as they should be; see :data:`COUNTS`.
-    :ivar findings: of ``flask audit verify`` and ``flask audit check``, a line for each.
+    :ivar findings: of ``flask audit check``, ``verify`` and ``verify --seals``, a line for each.
     """
 
     changes: int
@@ -114,6 +116,11 @@ def _findings(bank: Bank, engine: Engine) -> Iterable[str]:
         yield from map(str, check(bank.db.metadata, connection))
     for one in verify(bank.db.metadata, engine):
         yield from map(str, one.differences)
+    try:
+        seal(bank.db.metadata, engine)
+        yield from map(str, verify_seals(bank.db.metadata, engine).findings)
+    except AuditSealError as error:
+        yield str(error)
 
 
 def _load(connection: Connection, ledgers: Iterable[Path]) -> None:

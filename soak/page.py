@@ -28,7 +28,7 @@ MEANING = {
     "orphaned": "changes without their row of `audit_transaction`, or rows without changes",
     "baselined_twice": "rows with two first images of a baseline",
     "not_as_live": "rows that are not as the history says",
-    "findings": "findings of `flask audit verify` and `flask audit check`, meanwhile and in the end",
+    "findings": "findings of `flask audit check`, `verify` and `verify --seals`, meanwhile and in the end",
 }
 
 
