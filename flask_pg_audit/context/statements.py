@@ -174,7 +174,8 @@ _FIRST_WORD = re.compile(r"(?:\s|;|\(|--[^\n]*\n|/\*.*?\*/)*(\w*)", re.DOTALL)
 _CONTROL = re.compile(
     r"""
       (?: \s | --[^\n]*\n | /\*.*?\*/ )*
-      (?: SET\s+ (?!CONSTRAINTS\b) ["\w] | (?:RESET|SHOW|BEGIN|SAVEPOINT|RELEASE|ROLLBACK|ABORT)\b | START\s+TRANSACTION\b )
+      (?: SET\s+ (?!CONSTRAINTS\b) ["\w]
+        | (?: RESET | SHOW | BEGIN | START\s+TRANSACTION | SAVEPOINT | RELEASE | ROLLBACK | ABORT ) \b )
       [^;]* ;? \s*
     """,
     re.IGNORECASE | re.VERBOSE | re.DOTALL,

@@ -24,6 +24,9 @@ _CLASSIC_COLUMNS = {
 }
 _IDS = {"audit_transaction_id", "audit_id"}
 
+#: The code of all that has to be done with such a table.
+UNFINISHED = "adoption-unfinished"
+
 #: The comment on the timestamps of a table that is being adopted: this, and the zone they were written in.
 ADOPTED_FROM = "being adopted from "
 
@@ -100,7 +103,7 @@ def plan_adoption(declared: Declared, installed: Installed, time_zone: str | Non
     reserve = render("reserve_ids", shared=shared, adopted=sequence, tables=names)
     subject = f"ids for the rows of {', '.join(name.display for name in names)}"
     create = f"CREATE SEQUENCE IF NOT EXISTS {qualified(sequence)}"
-    yield Action("adoption-unfinished", "reserve", subject, "classic library", (create, reserve))
+    yield Action(UNFINISHED, "reserve", subject, "classic library", (create, reserve))
     for table in classic:
         yield _plan_table(table, time_zone)
 
@@ -115,7 +118,7 @@ def _plan_table(table: DeclaredTable, time_zone: str | None) -> Action:
         render("adopt_timestamps", audit_table=name, column=column, time_zone=time_zone, prefix=ADOPTED_FROM),
     )
     return Action(
-        "adoption-unfinished",
+        UNFINISHED,
         "adopt",
         f"table {name.display}",
         "classic library",
@@ -130,4 +133,4 @@ def plan_numbering(table: DeclaredTable, installed: Installed) -> Iterator[Actio
     name = table.trigger.audit_table
     relation = installed.relations.get(name)
     if is_classic(relation) or is_unfinished(relation):
-        yield Action("adoption-unfinished", "number", f"the rows of {name.display}", "classic library", (), table.name)
+        yield Action(UNFINISHED, "number", f"the rows of {name.display}", "classic library", (), table.name)

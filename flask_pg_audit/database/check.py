@@ -64,6 +64,8 @@ WHY = {
     "row-trigger": "the newest record of a row may not be its newest state",
     "row-trigger-first": "changes that it makes are recorded before the one that fired it",
     "schema-missing": "auditing is not installed",
+    "seal-table-missing": "history cannot be sealed",
+    "seal-table-outdated": "history cannot be sealed",
     "sequence-missing": "every change fails, or would be numbered from 1 again",
     "table-absent": "nothing is recorded, and the installation stops",
     "table-owner": "a type of his, with a cast that is a function of his, makes a column run it with those rights",

@@ -8,7 +8,14 @@ from functools import cached_property
 
 from sqlalchemy import MetaData, Table
 
-from ..declare.registry import AuditedTable, audit_metadata, find_view_table, maintenance_table, transaction_table
+from ..declare.registry import (
+    AuditedTable,
+    audit_metadata,
+    find_seal_tables,
+    find_view_table,
+    maintenance_table,
+    transaction_table,
+)
 from ..declare.tables import IS_AUDIT_TABLE
 from ..errors import AuditConfigError
 from .function import AuditFunction, Infrastructure
@@ -77,6 +84,12 @@ class Declared:
     def view_table(self) -> Table | None:
         """``None`` where it is not recorded who reads the log."""
         return find_view_table(self.metadata)
+
+    @property
+    def seal_tables(self) -> tuple[tuple[Table, QualifiedName], ...]:
+        """``audit_seal`` and ``audit_seal_leaves``, each with its name."""
+        schema = self.infrastructure.schema
+        return tuple((table, QualifiedName(schema, table.name)) for table in find_seal_tables(self.metadata))
 
     def as_in(self, installed: Installed) -> Declared:
         """The same with what a model may not say and the catalog knows: partitioning, and virtual columns.

@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 
+from ..declare.seal_tables import SEAL_LEAVES_TABLE_NAME, SEAL_TABLE_NAME
 from ..declare.tables import MAINTENANCE_TABLE_NAME, SEQUENCE_NAME, TRANSACTION_TABLE_NAME, VIEW_TABLE_NAME
 from .name import QualifiedName
 from .render import TEMPLATE_VERSION, literal, qualified, render
@@ -128,6 +129,14 @@ class Infrastructure:
     def view_table(self) -> QualifiedName:
         """Where it would be; not every ``MetaData`` declares it."""
         return QualifiedName(self.schema, VIEW_TABLE_NAME)
+
+    @property
+    def seal_table(self) -> QualifiedName:
+        return QualifiedName(self.schema, SEAL_TABLE_NAME)
+
+    @property
+    def leaves_table(self) -> QualifiedName:
+        return QualifiedName(self.schema, SEAL_LEAVES_TABLE_NAME)
 
     @property
     def current_transaction(self) -> QualifiedName:

@@ -16,6 +16,7 @@ from .installed import Installed, InstalledRelation
 from .name import QualifiedName
 from .recording import drop_function, plan_function
 from .render import DIALECT, ident, literal, qualified, render
+from .seal_tables import installed_seal_tables, plan_seal_tables, taken_seal_names
 from .view_table import has_view_log, is_name_taken, plan_view_table
 
 
@@ -36,6 +37,7 @@ def plan_infrastructure(declared: Declared, installed: Installed) -> Iterator[Ac
         yield from _plan_move(former, declared, installed)
     yield from _plan_maintenance_table(declared, installed, former)
     yield from plan_view_table(declared, installed, former)
+    yield from plan_seal_tables(declared, installed, former)
     for function in shared.functions():
         yield from plan_function(function, None, installed)
 
@@ -46,7 +48,8 @@ def shared_tables(declared: Declared, installed: Installed) -> tuple[QualifiedNa
     tables = [shared.transaction_table, shared.maintenance_table]
     if declared.view_table is not None and not is_name_taken(declared, installed):
         tables.append(shared.view_table)
-    return tuple(tables)
+    taken = {*taken_seal_names(declared, installed)}
+    return (*tables, *(name for _, name in declared.seal_tables if name not in taken))
 
 
 def _plan_maintenance_table(
@@ -129,6 +132,8 @@ def _plan_move(former: Infrastructure, declared: Declared, installed: Installed)
     ]
     if has_view_log(declared, installed, former):
         moves.append(("TABLE", former.view_table, shared.view_table))
+    for old in installed_seal_tables(declared, installed, former):
+        moves.append(("TABLE", old, QualifiedName(shared.schema, old.name)))
     for kind, old, new in moves:
         if old in installed.relations and new not in installed.relations:
             yield Action(

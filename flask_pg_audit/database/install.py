@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from ..errors import AuditConfigError, AuditInstallError, driver_message, sqlstate
 from .action import Plan
 from .adopt import Adoption, is_unfinished_anywhere, one_at_a_time
+from .adoption import UNFINISHED
 from .catalog import read_installed
 from .declared import Declared, build_declared, names_of_functions
 from .installed import Installed
@@ -97,7 +98,8 @@ def install_audit_triggers(
         is_own = connection is not engine
         _finish_adoption(metadata, connection, is_own, patience, progress)  # what an earlier run left to do
         done = _run(metadata, connection, make_plan, patience, beside, app_roles)
-        _finish_adoption(metadata, connection, is_own, patience, progress)
+        if any(action.code == UNFINISHED for action in done.actions):
+            _finish_adoption(metadata, connection, is_own, patience, progress)
         return done
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 from .action import Action
-from .adoption import is_classic_function
+from .adoption import UNFINISHED, is_classic_function
 from .audit_table import find_former
 from .declared import Declared, DeclaredTable
 from .function import AuditFunction, comment_sql, revoke_sql
@@ -57,7 +57,7 @@ def _role(name: str) -> str:
 def _difference(wanted: AuditFunction, found: InstalledFunction) -> tuple[str, str] | None:
     """The code and the reason for which ``found`` has to be replaced; ``None`` when it is as it should be."""
     if is_classic_function(found, wanted.audit_table):
-        return "adoption-unfinished", "classic library"
+        return UNFINISHED, "classic library"
     if found.is_edited:
         return "function-edited", "edited by hand"
     if found.source != wanted.source:

@@ -9,6 +9,7 @@ from .declared import Declared
 from .installed import Installed
 from .name import QualifiedName
 from .render import ident, qualified
+from .seal_tables import installed_seal_tables
 from .view_table import has_view_log
 
 
@@ -20,7 +21,8 @@ def find_weaknesses(declared: Declared, installed: Installed) -> Iterator[Proble
         yield from _find_owner(table.trigger.function_name, table.trigger.audit_table, table.name, installed)
         yield from _find_risk(table.trigger.function_name, table.trigger.audit_table, table.name, installed)
         yield from _find_table_owner(table.trigger.function_name, table.name, installed)
-    for name in (shared.transaction_table, shared.maintenance_table, shared.sequence):
+    seals = installed_seal_tables(declared, installed, shared)
+    for name in (shared.transaction_table, shared.maintenance_table, shared.sequence, *seals):
         yield from _find_writers(name, None, installed)
     if has_view_log(declared, installed, shared):
         # The application's role adds to it, and may not take anything back.

@@ -18,6 +18,7 @@ from ..errors import AuditConfigError
 from ..refusal import raise_refusal
 from .columns import REQUIRED_KEY, SETTING_KEY, build_image_column, image_type
 from .options import AuditOptions
+from .seal_tables import IS_SEAL_TABLE, build_seal_tables
 from .tables import (
     IS_AUDIT_TABLE,
     IS_AUDITED,
@@ -133,7 +134,8 @@ def set_audit_schema(metadata: MetaData, schema: str) -> None:
     metadata.info[_SCHEMA] = schema
     table = _find_transaction_table(metadata)
     if table is not None and table.schema != schema:
-        for shared in (table, find_view_table(metadata), _find(metadata, IS_MAINTENANCE_TABLE)):
+        beside = (find_view_table(metadata), _find(metadata, IS_MAINTENANCE_TABLE), *find_seal_tables(metadata))
+        for shared in (table, *beside):
             if shared is not None:
                 metadata.remove(shared)
         _remove_sequence(metadata)
@@ -171,9 +173,15 @@ def maintenance_table(metadata: MetaData) -> Table:
     return build_maintenance_table(metadata, audit_schema(metadata)) if found is None else found
 
 
+def find_seal_tables(metadata: MetaData) -> tuple[Table, ...]:
+    """``audit_seal`` and ``audit_seal_leaves`` of ``metadata``; nothing where no table is audited."""
+    return tuple(t for t in metadata.tables.values() if IS_SEAL_TABLE in t.info)
+
+
 def _build_shared_tables(metadata: MetaData, schema: str | None) -> None:
     build_transaction_table(metadata, schema)
     build_maintenance_table(metadata, schema)
+    build_seal_tables(metadata, schema)
     if metadata.info.get(_VIEWS):
         build_view_table(metadata, schema)
 

@@ -17,8 +17,9 @@ from alembic.operations.ops import (
 )
 from sqlalchemy import MetaData, Table
 
-from ..database import view_table
+from ..database import seal_tables, view_table
 from ..database.action import Action, Plan
+from ..database.adoption import UNFINISHED
 from ..database.catalog import read_installed
 from ..database.declared import Declared, build_declared_or_empty
 from ..database.infrastructure import drop_sequence_sql, shared_tables
@@ -47,7 +48,16 @@ _INFO_PREFIX = "audit."
 _DRIFT = frozenset({"trigger-disabled", "trigger-replica", "guard-disabled", "function-callable", "column-type"})
 
 #: What Alembic finds by itself, as audit tables are in the ``MetaData``.
-_FOUND_BY_ALEMBIC = frozenset({"audit-table-missing", "column-missing", view_table.MISSING, view_table.OUTDATED})
+_FOUND_BY_ALEMBIC = frozenset(
+    {
+        "audit-table-missing",
+        "column-missing",
+        view_table.MISSING,
+        view_table.OUTDATED,
+        seal_tables.MISSING,
+        seal_tables.OUTDATED,
+    }
+)
 
 #: What Alembic's own operations may need: before them. Everything else comes after tables and columns were added.
 _NEEDED_FIRST = frozenset({"schema-missing", "type-missing", "sequence-missing", _MOVED})
@@ -155,7 +165,7 @@ class _Comparison:
         partitions = {p.name for found in self.installed.partitions.values() for p in found}
         for action in self.plan.actions:
             is_ours = bool(set(action.relations).intersection(self.keeper.ours))
-            if action.code == "adoption-unfinished":
+            if action.code == UNFINISHED:
                 raise AuditInstallError(
                     f"{action}: the audit table is one of the classic library; run flask audit install first"
                 )

@@ -102,7 +102,8 @@ def create_blueprint() -> Blueprint:
     blueprint.before_request(_check_access)
     blueprint.after_request(_add_security_headers)
     for endpoint, rule, view in _PAGES:
-        # Werkzeug sends "/audit" on to "/audit/" before anybody is asked, for good, and to whatever the Host header says.
+        # Werkzeug would send "/audit" on to "/audit/", for good, before anybody is asked, and to whatever host the
+        # request names.
         blueprint.add_url_rule(rule, endpoint=endpoint, view_func=view, strict_slashes=rule != "/")
     for endpoint, rule, view in _ACTIONS:
         blueprint.add_url_rule(rule, endpoint=endpoint, view_func=view, methods=["POST"])

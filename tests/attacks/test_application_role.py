@@ -1,7 +1,7 @@
 """Whoever sends SQL as the application's role: every function of ours with everything shadowed, and forged settings.
 
-The functions are those that ``pg_proc`` has of the package, and what is shadowed is what their text names, so that a new
-one is attacked as well.
+The functions are those that ``pg_proc`` has of the package, and what is shadowed is what their text names, so that a
+new one is attacked as well.
 """
 
 from __future__ import annotations
@@ -67,7 +67,9 @@ def site(shared_database: Database) -> Iterator[Site]:
         run(engine, f"CREATE TABLE part_{level} PARTITION OF parted_{level} DEFAULT")
     install(engine, metadata)
     tables = [table for table in metadata.tables if not table.startswith("audit_")]
-    grants = [f"GRANT ALL ON {', '.join(t for t in tables if not t.endswith('_audit'))}, part_row, part_statement TO {{role}}"]
+    grants = [
+        f"GRANT ALL ON {', '.join(t for t in tables if not t.endswith('_audit'))}, part_row, part_statement TO {{role}}"
+    ]
     database = f'GRANT CREATE, TEMPORARY ON DATABASE "{shared_database.address.database}" TO {{role}}'
     with role(engine, "mallory", *grants, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}", database) as name:
         # What is planted in pg_temp is gone with the session.
@@ -101,7 +103,10 @@ def sources(engine: Engine) -> list[str]:
 def use_everything(site: Site, *first: str) -> None:
     """All operations on all tables, one transaction each, with what is hers first in the path."""
     statements = {
-        "enum": ("INSERT INTO public.{0} VALUES ('a'), ('b')", "UPDATE public.{0} SET id = 'c' WHERE id OPERATOR(pg_catalog.=) 'a'::public.mood_{1}"),
+        "enum": (
+            "INSERT INTO public.{0} VALUES ('a'), ('b')",
+            "UPDATE public.{0} SET id = 'c' WHERE id OPERATOR(pg_catalog.=) 'a'::public.mood_{1}",
+        ),
         "": (
             "INSERT INTO public.{0} (id) VALUES (1), (2)",
             "UPDATE public.{0} SET id = id",
@@ -114,8 +119,19 @@ def use_everything(site: Site, *first: str) -> None:
         with site.mallory.begin() as connection:
             for statement in (*first, "SET LOCAL search_path = evil, pg_temp, pg_catalog, public"):
                 execute(connection, statement)
-            execute(connection, "SELECT pg_catalog.set_config('audit.reason', 'x', true), pg_catalog.set_config('audit.username', 'm', true)")
-            for statement in (*statements[kind], "DELETE FROM public.{0}", *statements[kind][:1], "TRUNCATE public.{0}"):
+            execute(
+                connection,
+                (
+                    "SELECT pg_catalog.set_config('audit.reason', 'x', true), "
+                    "pg_catalog.set_config('audit.username', 'm', true)"
+                ),
+            )
+            for statement in (
+                *statements[kind],
+                "DELETE FROM public.{0}",
+                *statements[kind][:1],
+                "TRUNCATE public.{0}",
+            ):
                 execute(connection, statement.format(table, table.rpartition("_")[2]))
             execute(connection, "SELECT pg_catalog.set_config('audit.username', 'somebody else', true)")
             execute(connection, statements[kind][0].format(table))
@@ -153,12 +169,40 @@ def test_every_operator_is_named_with_its_schema(site: Site) -> None:
         bare = re.sub(r"\b(?:ERRCODE|HINT|SCHEMA|TABLE|CONSTRAINT)\s*=", " ", bare)  # the options of RAISE
         bare = re.sub(r"OPERATOR\(pg_catalog\.[^)]+\)|:=|::|\"(?:[^\"]|\"\")*\"|\$\d", " ", bare)
         assert not re.search(r"[<>=|+/%&~@^!#?-]", bare), re.findall(r".*[<>=|+/%&~@^!#?-].*", bare)
-        assert not re.search(r"\b(IN|BETWEEN|I?LIKE|SIMILAR|NULLIF|DISTINCT FROM|ANY|SOME|ALL)\b", bare, re.IGNORECASE), bare
+        assert not re.search(
+            r"\b(IN|BETWEEN|I?LIKE|SIMILAR|NULLIF|DISTINCT FROM|ANY|SOME|ALL)\b", bare, re.IGNORECASE
+        ), bare
         assert not re.search(r"\bCASE\b(?!\s+WHEN\b)", bare), bare
 
 
 #: Syntax that PostgreSQL itself resolves, in front of a parenthesis.
-SYNTAX = frozenset("coalesce exists values row over case when then and or not where from select as operator if in on join lateral into references".split())
+SYNTAX = frozenset(
+    [
+        "coalesce",
+        "exists",
+        "values",
+        "row",
+        "over",
+        "case",
+        "when",
+        "then",
+        "and",
+        "or",
+        "not",
+        "where",
+        "from",
+        "select",
+        "as",
+        "operator",
+        "if",
+        "in",
+        "on",
+        "join",
+        "lateral",
+        "into",
+        "references",
+    ]
+)
 
 
 def test_every_function_is_named_with_its_schema(site: Site) -> None:
@@ -200,8 +244,10 @@ WHERE o.oprnamespace = 'pg_catalog'::regnamespace AND o.oprleft <> 0
     AND o.oprname IN ('=', '<>', '<', '>', '<=', '>=', '||', '+', '-', '->', '*<>', '*=')
 """
 TYPES = (
-    "'text', 'integer', 'bigint', 'boolean', 'oid', 'regclass', 'timestamp with time zone', 'record', 'name', '\"char\"', "
-    "'json', 'jsonb', 'anyenum', 'anyelement', 'xid8', 'double precision', 'inet', 'uuid', 'character varying', 'anyarray'"
+    "'text', 'integer', 'bigint', 'boolean', 'oid', 'regclass', 'timestamp with time "
+    "zone', 'record', 'name', '\"char\"', "
+    "'json', 'jsonb', 'anyenum', 'anyelement', 'xid8', 'double precision', 'inet', "
+    "'uuid', 'character varying', 'anyarray'"
 )
 
 
@@ -244,7 +290,9 @@ def test_operators_of_postgresql_are_shadowed(site: Site) -> None:
 @pytest.mark.parametrize("where", ["evil", "pg_temp"])
 def test_functions_of_ours_are_shadowed(site: Site, where: str) -> None:
     """Those of a temporary schema are never found by an unqualified call, but by a qualified one they are."""
-    ours = rows(site.owner, f"SELECT p.proname, pg_get_function_identity_arguments(p.oid), pg_get_function_result(p.oid) {OURS}")
+    ours = rows(
+        site.owner, f"SELECT p.proname, pg_get_function_identity_arguments(p.oid), pg_get_function_result(p.oid) {OURS}"
+    )
     planted = [
         f"CREATE OR REPLACE FUNCTION {where}.{name}({arguments}) RETURNS {result} LANGUAGE plpgsql AS "
         f"$$BEGIN PERFORM evil.note('{name}'); RETURN NULL; END$$"
@@ -269,8 +317,25 @@ def test_tables_of_ours_are_shadowed(site: Site, where: str) -> None:
 
 @pytest.mark.parametrize("kind", ["domain", "enum", "composite"])
 def test_types_are_shadowed(site: Site, kind: str) -> None:
-    names = ("text", "int8", "int4", "oid", "timestamptz", "regclass", "jsonb", "uuid", "varchar", "record", "float8", "bool")
-    how = {"domain": "DOMAIN evil.{0} AS pg_catalog.int4 CHECK (false)", "enum": "TYPE evil.{0} AS ENUM ('planted')", "composite": "TYPE evil.{0} AS (planted pg_catalog.int4)"}
+    names = (
+        "text",
+        "int8",
+        "int4",
+        "oid",
+        "timestamptz",
+        "regclass",
+        "jsonb",
+        "uuid",
+        "varchar",
+        "record",
+        "float8",
+        "bool",
+    )
+    how = {
+        "domain": "DOMAIN evil.{0} AS pg_catalog.int4 CHECK (false)",
+        "enum": "TYPE evil.{0} AS ENUM ('planted')",
+        "composite": "TYPE evil.{0} AS (planted pg_catalog.int4)",
+    }
     planted = [f"CREATE {how[kind].format(name)}" for name in names]
     run(site.mallory, *planted)
     try:
@@ -281,14 +346,24 @@ def test_types_are_shadowed(site: Site, kind: str) -> None:
 
 def ours() -> list[str]:
     """One per kind of function; what they are called is found when the test runs."""
-    return ["capture", "audit_begin_transaction", "audit_current_transaction", "audit_refuse_change", "audit_refuse_rewriting", "audit_begin_maintenance"]
+    return [
+        "capture",
+        "audit_begin_transaction",
+        "audit_current_transaction",
+        "audit_refuse_change",
+        "audit_refuse_rewriting",
+        "audit_begin_maintenance",
+    ]
 
 
 @pytest.mark.parametrize("kind", ours())
 def test_no_function_may_be_called_replaced_or_hung_elsewhere(site: Site, kind: str) -> None:
     functions = [
         (name, arguments, result)
-        for name, arguments, result in rows(site.owner, f"SELECT p.proname, pg_get_function_identity_arguments(p.oid), pg_get_function_result(p.oid) {OURS}")
+        for name, arguments, result in rows(
+            site.owner,
+            f"SELECT p.proname, pg_get_function_identity_arguments(p.oid), pg_get_function_result(p.oid) {OURS}",
+        )
         if name == kind or (kind == "capture" and not any(name == other for other in ours()))
     ]
     assert functions
@@ -296,14 +371,21 @@ def test_no_function_may_be_called_replaced_or_hung_elsewhere(site: Site, kind: 
     for name, arguments, result in functions:
         values = ", ".join(f"NULL::{part.split()[-1]}" for part in arguments.split(", ") if part)
         attacks = [
-            f"CREATE OR REPLACE FUNCTION public.{name}({arguments}) RETURNS {result} LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+            (
+                f"CREATE OR REPLACE FUNCTION public.{name}({arguments}) RETURNS {result} LANGUAGE "
+                "plpgsql AS 'BEGIN RETURN NULL; END'"
+            ),
             f"ALTER FUNCTION public.{name}({arguments}) SET search_path = evil",
             f"ALTER FUNCTION public.{name}({arguments}) SECURITY INVOKER",
             f"ALTER FUNCTION public.{name}({arguments}) OWNER TO CURRENT_USER",
             f"DROP FUNCTION public.{name}({arguments}) CASCADE",
             f"GRANT EXECUTE ON FUNCTION public.{name}({arguments}) TO PUBLIC",
         ]
-        attacks += [f"CREATE TRIGGER t AFTER INSERT ON evil.mine EXECUTE FUNCTION public.{name}()"] if result == "trigger" else [f"SELECT public.{name}({values})"]
+        attacks += (
+            [f"CREATE TRIGGER t AFTER INSERT ON evil.mine EXECUTE FUNCTION public.{name}()"]
+            if result == "trigger"
+            else [f"SELECT public.{name}({values})"]
+        )
         for attack in attacks:
             # A GRANT without the right to grant is a warning, and grants nothing.
             if attack.startswith("GRANT"):
@@ -321,13 +403,26 @@ FORGED = {
     "audit.username": ["the boss", "", "'; DROP TABLE item_row; --", "x" * 1_000_000, "\u202e\u0007", "%s {0}", "a\nb"],
     "audit.actor_id": ["1", "-1", "x" * 1_000_000],
     "audit.app": ["x", "0" * 31, "' OR 1=1", "00000000-0000-0000-0000-000000000000; SELECT 1"],
-    "audit.context": ["x", "{", "[" * 100_000, "null", "1", '"text"', '{"a": "\\u0000"}', '{"a": "\\ud800"}', '{"a":1}' * 2, "{}"],
+    "audit.context": [
+        "x",
+        "{",
+        "[" * 100_000,
+        "null",
+        "1",
+        '"text"',
+        '{"a": "\\u0000"}',
+        '{"a": "\\ud800"}',
+        '{"a":1}' * 2,
+        "{}",
+    ],
     "audit.transaction_id": ["x", "-1", "0", "9" * 30, "1; DROP TABLE item_row"],
     "audit.transaction_key": ["x", "0/0/0/", "/", "x" * 1_000_000],
 }
 
 
-@pytest.mark.parametrize(("name", "value"), [(n, v) for n, values in FORGED.items() for v in values], ids=lambda part: ascii(part)[:30])
+@pytest.mark.parametrize(
+    ("name", "value"), [(n, v) for n, values in FORGED.items() for v in values], ids=lambda part: ascii(part)[:30]
+)
 def test_a_forged_setting_is_recorded_with_her_role_or_fails_the_change(site: Site, name: str, value: str) -> None:
     """Never a change without its record, and never another role than hers in it."""
     before = changes(site).get("item_row I", 0)
@@ -419,17 +514,70 @@ def test_triggers_that_she_may_hang_on_the_table_are_found(site: Site) -> None:
     run(site.owner, "DROP TRIGGER gone ON keyless_row")
 
 
-@pytest.mark.parametrize("setting", ["application_name", "TimeZone", "DateStyle", "bytea_output", "extra_float_digits", "hash_mem_multiplier", "plan_cache_mode", "jit", "standard_conforming_strings", "backslash_quote", "check_function_bodies", "row_security", "constraint_exclusion", "enable_seqscan", "work_mem", "search_path", "transform_null_equals", "default_transaction_isolation", "debug_print_parse", "IntervalStyle"])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "application_name",
+        "TimeZone",
+        "DateStyle",
+        "bytea_output",
+        "extra_float_digits",
+        "hash_mem_multiplier",
+        "plan_cache_mode",
+        "jit",
+        "standard_conforming_strings",
+        "backslash_quote",
+        "check_function_bodies",
+        "row_security",
+        "constraint_exclusion",
+        "enable_seqscan",
+        "work_mem",
+        "search_path",
+        "transform_null_equals",
+        "default_transaction_isolation",
+        "debug_print_parse",
+        "IntervalStyle",
+    ],
+)
 def test_settings_that_are_anybodys_change_nothing_that_is_recorded(site: Site, setting: str) -> None:
-    odd = {"application_name": "'; DROP TABLE item_row; --", "TimeZone": "Pacific/Kiritimati", "DateStyle": "SQL, DMY", "bytea_output": "escape", "extra_float_digits": "-15", "hash_mem_multiplier": "1", "plan_cache_mode": "force_custom_plan", "work_mem": "64", "search_path": "evil, pg_temp", "default_transaction_isolation": "serializable", "IntervalStyle": "sql_standard", "constraint_exclusion": "on", "backslash_quote": "on"}
+    odd = {
+        "application_name": "'; DROP TABLE item_row; --",
+        "TimeZone": "Pacific/Kiritimati",
+        "DateStyle": "SQL, DMY",
+        "bytea_output": "escape",
+        "extra_float_digits": "-15",
+        "hash_mem_multiplier": "1",
+        "plan_cache_mode": "force_custom_plan",
+        "work_mem": "64",
+        "search_path": "evil, pg_temp",
+        "default_transaction_isolation": "serializable",
+        "IntervalStyle": "sql_standard",
+        "constraint_exclusion": "on",
+        "backslash_quote": "on",
+    }
     with site.mallory.connect() as connection:
-        connection.exec_driver_sql("SELECT set_config(%s, %s, false)", (setting, odd.get(setting, "off" if setting in ("row_security", "enable_seqscan", "standard_conforming_strings", "check_function_bodies") else "on")))
-        execute(connection, "INSERT INTO public.item_statement VALUES (7, 'é', '{\"b\": 1.10, \"a\": \"é\"}')")
+        connection.exec_driver_sql(
+            "SELECT set_config(%s, %s, false)",
+            (
+                setting,
+                odd.get(
+                    setting,
+                    "off"
+                    if setting
+                    in ("row_security", "enable_seqscan", "standard_conforming_strings", "check_function_bodies")
+                    else "on",
+                ),
+            ),
+        )
+        execute(connection, 'INSERT INTO public.item_statement VALUES (7, \'é\', \'{"b": 1.10, "a": "é"}\')')
         execute(connection, "UPDATE public.item_statement SET name = 'ü'")
         execute(connection, "DELETE FROM public.item_statement")
         connection.commit()
         connection.invalidate()
-    found = "SELECT audit_operation, id, name, data::text, audit_current_user FROM item_statement_audit ORDER BY audit_id DESC LIMIT 3"
+    found = (
+        "SELECT audit_operation, id, name, data::text, audit_current_user FROM "
+        "item_statement_audit ORDER BY audit_id DESC LIMIT 3"
+    )
     who, data = site.mallory.url.username, '{"b": 1.10, "a": "é"}'
     assert rows(site.owner, found) == [("D", 7, "ü", data, who), ("U", 7, "ü", data, who), ("I", 7, "é", data, who)]
 

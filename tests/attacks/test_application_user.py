@@ -128,7 +128,7 @@ def test_what_a_request_says_of_itself_is_recorded_and_no_more(site: Blog, part:
     assert answer.status_code in (200, 308, 404)
     assert not answer.headers.get("Set-Cookie") and "\n" not in str(list(answer.headers.values()))
     if answer.status_code == 200:
-        count, title, username, _, _, context = newest(site)
+        _, title, username, _, _, context = newest(site)
         assert (title, username, posts(site)) == ("written", None, before + 1)
         assert len(json.dumps(context)) < 16_384 and "\r" not in context["request_id"]
 
@@ -149,6 +149,7 @@ def test_a_name_that_cannot_be_stored_is_nobody_elses(site: Blog, user: str) -> 
 
 
 # Too much
+
 
 def nested(depth: int) -> Any:
     value: Any = 1
@@ -219,7 +220,29 @@ def test_too_much_for_a_setting_is_one_error_or_recorded(site: Blog, what: str) 
             assert newest(site)[1:3] == ("x", str(TOO_MUCH[what]))
 
 
-@pytest.mark.parametrize("payload", ["=1+1", "+1+1", "-1+cmd", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "'=1", "''=1", "\uff1d1", "=cmd|' /C calc'!A0", '=HYPERLINK("http://evil.example")', "-2+3", "+A1", "=\u202e1", "%0A=1", ";=1", "\ufeff=1"])
+@pytest.mark.parametrize(
+    "payload",
+    [
+        "=1+1",
+        "+1+1",
+        "-1+cmd",
+        "@SUM(A1)",
+        "\t=1",
+        "\r=1",
+        "\n=1",
+        "'=1",
+        "''=1",
+        "\uff1d1",
+        "=cmd|' /C calc'!A0",
+        '=HYPERLINK("http://evil.example")',
+        "-2+3",
+        "+A1",
+        "=\u202e1",
+        "%0A=1",
+        ";=1",
+        "\ufeff=1",
+    ],
+)
 @pytest.mark.parametrize("where", ["username", "reason", "title"])
 def test_no_cell_of_a_download_is_a_formula(site: Blog, where: str, payload: str) -> None:
     """Values are inside JSON, which begins with a brace; names are cells of their own."""
@@ -230,7 +253,7 @@ def test_no_cell_of_a_download_is_a_formula(site: Blog, where: str, payload: str
         site.db.session.commit()
         query = urlencode({"q": f"table:post key:{post.id}", "format": "csv"})
     with site.app.test_client().get(f"/audit/export?{query}") as answer:
-        names, cells = csv.reader(io.StringIO(answer.text, newline=""))
+        names, cells = csv.reader(io.StringIO(answer.get_data(as_text=True), newline=""))
     given = dict(zip(names, cells, strict=True))
     assert given["username"].lstrip("'") == who["username"].lstrip("'")
     assert json.loads(given["context"])["reason"] == payload

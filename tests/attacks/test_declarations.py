@@ -1,4 +1,4 @@
-"""Names and types that somebody else chose: tables, columns, schemas, enums, settings and conventions, declared as they are.
+"""Names that somebody else chose: of schemas, tables, columns, labels, settings, and naming conventions, as they are.
 
 Whatever they are called: what is declared is refused by name, or recorded, checked, read and taken away like any other.
 """
@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sqlalchemy.exc import ArgumentError
 from sqlalchemy import Column, Engine, Enum, Integer, MetaData, String, Text, create_engine, text
+from sqlalchemy.exc import ArgumentError
 
 from flask_pg_audit import (
     AuditConfigError,
@@ -31,7 +31,7 @@ from tests.server import Database
 NAMES = {
     "statement": "x'; DROP TABLE canary; --",
     "identifier": 'x"; DROP TABLE canary; --',
-    "quotes": "\"'\"'\\\"",
+    "quotes": '"\'"\'\\"',
     "dollar quotes": "$audit$ $$ $audit1$",
     "comment": "*/ -- /* \n; DROP TABLE canary",
     "parameters": "%s %(x)s %% :x ::int",
@@ -105,7 +105,9 @@ def test_the_label_of_an_enum_and_a_default_are_values(canary: Engine, kind: str
 def test_a_naming_convention_is_a_name(canary: Engine, kind: str) -> None:
     """A percent sign has to be doubled there, as in any convention of SQLAlchemy's."""
     pattern = NAMES[kind][:30].replace("%", "%%") + "%(table_name)s"
-    metadata = MetaData(naming_convention={f"audit.{what}": pattern + what for what in ("table", "function", "trigger")})
+    metadata = MetaData(
+        naming_convention={f"audit.{what}": pattern + what for what in ("table", "function", "trigger")}
+    )
     who = {"session_settings": [Column("username", String)]}
     columns = [column("id", Integer, primary_key=True), column("name", Text)]
     table = audited_table(metadata, "item", *columns, options=who)
@@ -115,26 +117,86 @@ def test_a_naming_convention_is_a_name(canary: Engine, kind: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [*NAMES.values(), "", "a'b", 'a"b', "a b", "a.b", "a%sb", "é", "ü" * 40, "1a", "a-b", "a\0b", "x" * 64, "transaction_id", "Transaction_Key", "\ud800", None, 7],
+    [
+        *NAMES.values(),
+        "",
+        "a'b",
+        'a"b',
+        "a b",
+        "a.b",
+        "a%sb",
+        "é",
+        "ü" * 40,
+        "1a",
+        "a-b",
+        "a\0b",
+        "x" * 64,
+        "transaction_id",
+        "Transaction_Key",
+        "\ud800",
+        None,
+        7,
+    ],
     ids=lambda name: ascii(name)[:30],
 )
 def test_a_setting_has_a_simple_name_or_is_refused(name: Any) -> None:
     enable()
-    if isinstance(name, str) and name.isidentifier() and name.isascii() and name not in ("transaction_id",) and len(name) < 58 and name.lower() != "transaction_key":
+    if (
+        isinstance(name, str)
+        and name.isidentifier()
+        and name.isascii()
+        and name not in ("transaction_id",)
+        and len(name) < 58
+        and name.lower() != "transaction_key"
+    ):
         assert audited(session_settings=[Column(name, Text)])
         return
     with pytest.raises((AuditConfigError, ArgumentError)):
         metadata = MetaData()
-        audited_table(metadata, "item", column("id", Integer, primary_key=True), options={"session_settings": [Column(name, Text)]})
+        audited_table(
+            metadata,
+            "item",
+            column("id", Integer, primary_key=True),
+            options={"session_settings": [Column(name, Text)]},
+        )
 
 
-@pytest.mark.parametrize("comment", ["flask_pg_audit {}", 'flask_pg_audit {"fingerprint": "0"}', "flask_pg_audit {", "flask_pg_audit [1]", "flask_pg_audit null", "flask_pg_audit " + "[" * 10_000, "absent since {0}", "audit: time zone '; DROP TABLE canary; --"])
-@pytest.mark.parametrize("thing", ["TABLE item", "COLUMN item.name", "TABLE item_audit", "COLUMN item_audit.name", "COLUMN item_audit.audit_operation_timestamp", "FUNCTION public_item_audit()", "TRIGGER public_item_audit_insert ON item", "FUNCTION other()", "SCHEMA public", "TABLE audit_transaction"])
+@pytest.mark.parametrize(
+    "comment",
+    [
+        "flask_pg_audit {}",
+        'flask_pg_audit {"fingerprint": "0"}',
+        "flask_pg_audit {",
+        "flask_pg_audit [1]",
+        "flask_pg_audit null",
+        "flask_pg_audit " + "[" * 10_000,
+        "absent since {0}",
+        "audit: time zone '; DROP TABLE canary; --",
+    ],
+)
+@pytest.mark.parametrize(
+    "thing",
+    [
+        "TABLE item",
+        "COLUMN item.name",
+        "TABLE item_audit",
+        "COLUMN item_audit.name",
+        "COLUMN item_audit.audit_operation_timestamp",
+        "FUNCTION public_item_audit()",
+        "TRIGGER public_item_audit_insert ON item",
+        "FUNCTION other()",
+        "SCHEMA public",
+        "TABLE audit_transaction",
+    ],
+)
 def test_a_comment_that_looks_like_ours_breaks_nothing(shared: Engine, thing: str, comment: str) -> None:
     """It is found, or without meaning; an installation puts it right, and nothing else is taken for ours."""
     metadata = item()
     with shared.connect() as connection:
-        connection.exec_driver_sql(f"COMMENT ON {thing} IS '{comment.replace(chr(39), chr(39) * 2)}'", execution_options={"no_parameters": True})
+        connection.exec_driver_sql(
+            f"COMMENT ON {thing} IS '{comment.replace(chr(39), chr(39) * 2)}'",
+            execution_options={"no_parameters": True},
+        )
         check(metadata, connection)
         install_audit_triggers(metadata, connection)
         left = check(metadata, connection)
@@ -152,7 +214,12 @@ def item() -> MetaData:
 def shared(shared_database: Database) -> Any:
     engine = create_engine(shared_database.url())
     install(engine, item())
-    run(engine, "CREATE TABLE canary (id int)", "CREATE FUNCTION other() RETURNS int LANGUAGE sql AS 'SELECT 1'", "INSERT INTO item VALUES (1, 'a')")
+    run(
+        engine,
+        "CREATE TABLE canary (id int)",
+        "CREATE FUNCTION other() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "INSERT INTO item VALUES (1, 'a')",
+    )
     yield engine
     assert rows(engine, "SELECT other() FROM item LEFT JOIN canary ON true") == [(1,)]
     engine.dispose()

@@ -74,25 +74,54 @@ def _site(database: Database) -> Iterator[Site]:
 
 #: Code of hers that runs when her table is written: as herself, whoever records it.
 HER_CODE = {
-    "a row trigger before": "CREATE TRIGGER t BEFORE INSERT OR UPDATE OR DELETE ON item FOR EACH ROW EXECUTE FUNCTION spy_trigger()",
-    "a row trigger after": "CREATE TRIGGER t AFTER INSERT OR UPDATE OR DELETE ON item FOR EACH ROW EXECUTE FUNCTION spy_trigger()",
+    "a row trigger before": (
+        "CREATE TRIGGER t BEFORE INSERT OR UPDATE OR DELETE ON item FOR EACH ROW EXECUTE FUNCTION spy_trigger()"
+    ),
+    "a row trigger after": (
+        "CREATE TRIGGER t AFTER INSERT OR UPDATE OR DELETE ON item FOR EACH ROW EXECUTE FUNCTION spy_trigger()"
+    ),
     "a statement trigger": "CREATE TRIGGER zz AFTER INSERT OR UPDATE OR DELETE ON item EXECUTE FUNCTION spy_trigger()",
     "a rule": "CREATE RULE r AS ON INSERT TO item DO ALSO INSERT INTO seen VALUES (CURRENT_USER)",
     "a check constraint": "ALTER TABLE item ADD CHECK (spy(name))",
     "a default": "ALTER TABLE item ALTER COLUMN name SET DEFAULT spy(1)::text",
-    "an index on an expression": "CREATE FUNCTION calm(v text) RETURNS boolean IMMUTABLE LANGUAGE sql AS 'SELECT public.spy(v)';; CREATE INDEX ON item (calm(name))",
-    "a partial index": "CREATE FUNCTION calm(v text) RETURNS boolean IMMUTABLE LANGUAGE sql AS 'SELECT public.spy(v)';; CREATE INDEX ON item (id) WHERE calm(name)",
-    "a generated column": "CREATE FUNCTION calm(v text) RETURNS boolean IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN public.spy(v); END';; ALTER TABLE item ADD COLUMN g boolean GENERATED ALWAYS AS (calm(name)) STORED",
-    "a domain with a function": "CREATE DOMAIN sly AS text CHECK (spy(VALUE));; ALTER TABLE item ALTER COLUMN name TYPE sly",
-    "a policy": "CREATE POLICY p ON item USING (spy(name)) WITH CHECK (spy(name));; ALTER TABLE item ENABLE ROW LEVEL SECURITY;; ALTER TABLE item FORCE ROW LEVEL SECURITY",
-    "an extended statistic": "CREATE FUNCTION calm(v text) RETURNS boolean IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN public.spy(v); END';; CREATE STATISTICS s ON calm(name), id FROM item;; ANALYZE item",
+    "an index on an expression": (
+        "CREATE FUNCTION calm(v text) RETURNS boolean IMMUTABLE LANGUAGE sql AS 'SELECT "
+        "public.spy(v)';; CREATE INDEX ON item (calm(name))"
+    ),
+    "a partial index": (
+        "CREATE FUNCTION calm(v text) RETURNS boolean IMMUTABLE LANGUAGE sql AS 'SELECT "
+        "public.spy(v)';; CREATE INDEX ON item (id) WHERE calm(name)"
+    ),
+    "a generated column": (
+        "CREATE FUNCTION calm(v text) RETURNS boolean IMMUTABLE LANGUAGE plpgsql AS 'BEGIN "
+        "RETURN public.spy(v); END';; ALTER TABLE item ADD COLUMN g boolean GENERATED ALWAYS "
+        "AS (calm(name)) STORED"
+    ),
+    "a domain with a function": (
+        "CREATE DOMAIN sly AS text CHECK (spy(VALUE));; ALTER TABLE item ALTER COLUMN name TYPE sly"
+    ),
+    "a policy": (
+        "CREATE POLICY p ON item USING (spy(name)) WITH CHECK (spy(name));; ALTER TABLE item "
+        "ENABLE ROW LEVEL SECURITY;; ALTER TABLE item FORCE ROW LEVEL SECURITY"
+    ),
+    "an extended statistic": (
+        "CREATE FUNCTION calm(v text) RETURNS boolean IMMUTABLE LANGUAGE plpgsql AS 'BEGIN "
+        "RETURN public.spy(v); END';; CREATE STATISTICS s ON calm(name), id FROM item;; "
+        "ANALYZE item"
+    ),
 }
 
 
 @pytest.mark.parametrize("code", HER_CODE)
 def test_code_of_hers_runs_as_herself(site: Site, code: str) -> None:
     run(site.mallory, *HER_CODE[code].split(";; "), "TRUNCATE seen")
-    run(site.mallory, "INSERT INTO item VALUES (2, 'b')", "UPDATE item SET name = 'c'", "UPDATE item SET id = id + 10", "DELETE FROM item")
+    run(
+        site.mallory,
+        "INSERT INTO item VALUES (2, 'b')",
+        "UPDATE item SET name = 'c'",
+        "UPDATE item SET id = id + 10",
+        "DELETE FROM item",
+    )
     assert {who for (who,) in rows(site.auditor, "SELECT who FROM seen")} <= {site.mallory.url.username}
     assert {operation for operation, *_ in recorded(site.auditor, "item")} == {"I", "U", "D"}
 
@@ -121,14 +150,21 @@ def test_a_cast_of_hers_runs_as_the_functions_owner_which_is_a_finding(site: Sit
 #: What she may do to her table, and what tells of it. Findings come from ``check``, differences from ``verify``.
 HER_TABLE = {
     "ALTER TABLE item DISABLE TRIGGER USER": {"trigger-disabled"},
-    "ALTER TABLE item DISABLE TRIGGER ALL; UPDATE item SET name = 'x'; ALTER TABLE item ENABLE TRIGGER ALL": {"column-differs"},
+    "ALTER TABLE item DISABLE TRIGGER ALL; UPDATE item SET name = 'x'; ALTER TABLE item ENABLE TRIGGER ALL": {
+        "column-differs"
+    },
     "ALTER TABLE item DISABLE TRIGGER public_item_audit_update": {"trigger-disabled"},
     "ALTER TABLE item ENABLE REPLICA TRIGGER public_item_audit_update": {"trigger-replica"},
     "ALTER TABLE item ENABLE ALWAYS TRIGGER public_item_audit_update": {"trigger-always"},
     "DROP TRIGGER public_item_audit_insert ON item": {"trigger-missing"},
-    "DROP TRIGGER public_item_audit_insert ON item; INSERT INTO item VALUES (5, 'x')": {"trigger-missing", "row-without-history"},
+    "DROP TRIGGER public_item_audit_insert ON item; INSERT INTO item VALUES (5, 'x')": {
+        "trigger-missing",
+        "row-without-history",
+    },
     "ALTER TRIGGER public_item_audit_insert ON item RENAME TO gone": {"trigger-renamed"},
-    "CREATE OR REPLACE TRIGGER public_item_audit_insert AFTER INSERT ON item EXECUTE FUNCTION spy_trigger()": {"name-taken"},
+    "CREATE OR REPLACE TRIGGER public_item_audit_insert AFTER INSERT ON item EXECUTE FUNCTION spy_trigger()": {
+        "name-taken"
+    },
     "CREATE RULE r AS ON UPDATE TO item DO INSTEAD NOTHING": {"table-rule"},
     "ALTER TABLE item RENAME TO item_moved": {"table-absent"},
     "ALTER TABLE item RENAME COLUMN name TO title": {"column-absent", "column-undeclared"},
@@ -138,9 +174,18 @@ HER_TABLE = {
     "DROP TABLE item; CREATE VIEW item AS SELECT 1 AS id, 'a'::text AS name": {"table-absent"},
     "CREATE TABLE child () INHERITS (item)": {"child-unrecorded"},
     "ALTER TABLE parted DETACH PARTITION part": {"history-without-row"},
-    "CREATE TABLE later (id int NOT NULL, name text); INSERT INTO later VALUES (200, 'x'); ALTER TABLE parted ATTACH PARTITION later FOR VALUES FROM (100) TO (300)": {"partition-unrecorded", "row-without-history"},
+    (
+        "CREATE TABLE later (id int NOT NULL, name text); INSERT INTO later VALUES (200, "
+        "'x'); ALTER TABLE parted ATTACH PARTITION later FOR VALUES FROM (100) TO (300)"
+    ): {
+        "partition-unrecorded",
+        "row-without-history",
+    },
     "ALTER TABLE part DISABLE TRIGGER USER": {"trigger-disabled"},
-    "ALTER TABLE parted DETACH PARTITION part; UPDATE part SET name = 'x'; ALTER TABLE parted ATTACH PARTITION part FOR VALUES FROM (0) TO (100)": set(),  # recorded meanwhile
+    (
+        "ALTER TABLE parted DETACH PARTITION part; UPDATE part SET name = 'x'; ALTER TABLE "
+        "parted ATTACH PARTITION part FOR VALUES FROM (0) TO (100)"
+    ): set(),  # recorded meanwhile
     "CREATE TRIGGER a BEFORE UPDATE ON item FOR EACH ROW EXECUTE FUNCTION spy_trigger()": set(),
     "CREATE TRIGGER a AFTER UPDATE ON item FOR EACH ROW EXECUTE FUNCTION spy_trigger()": {"row-trigger"},
     "ALTER TABLE item ALTER COLUMN id TYPE bigint": {"column-type"},

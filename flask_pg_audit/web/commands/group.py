@@ -30,7 +30,7 @@ class AuditGroup(click.Group):
         try:
             return super().invoke(ctx)
         except click.ClickException as error:
-            error.message = visible(error.message)
+            error.message = visible(error.message)  # type: ignore[misc]  # click may set it in __init__() only
             raise
         except AuditError as error:
             raise click.ClickException(visible(str(error))) from error
