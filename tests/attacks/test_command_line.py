@@ -21,7 +21,6 @@ PATIENCE = 20
 KINDS = (
     "quote",
     "identifier",
-    "dollar quotes",
     "parameters",
     "markup",
     "line breaks",
@@ -29,10 +28,8 @@ KINDS = (
     "direction",
     "path",
     "big number",
-    "number",
     "empty",
     "long",
-    "deep",
 )
 
 
