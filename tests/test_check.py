@@ -747,7 +747,7 @@ def test_a_superusers_function_writes_into_somebody_elses_history(engine: Engine
         metadata.create_all(apps)
         install_audit_triggers(metadata, engine)
         [(superuser,)] = rows(engine, "SELECT current_user")
-        found = check(metadata, engine)
+        found = [finding for finding in check(metadata, engine) if finding.code != "table-owner"]
         assert [str(finding) for finding in found] == [
             f"audit-table-owner: {table}{name} belongs to {app}, and {superuser}, a superuser, writes it through the "
             f"function {function}; a trigger that its owner hangs on it runs with the rights of who writes it; "
@@ -759,7 +759,11 @@ def test_a_superusers_function_writes_into_somebody_elses_history(engine: Engine
         ]
         for finding in found:
             run(engine, finding.fix)
-        assert lines(engine, metadata) == []
+        [rest] = check(metadata, engine)
+        assert (rest.code, rest.table) == ("table-owner", "item")
+        assert rest.what == f"belongs to {app}, and is recorded with the rights of {superuser}, a superuser"
         run(apps, "INSERT INTO item VALUES (1, 'a')")
         assert recorded(engine, "item", "audit_current_user") == [("I", app)]
+        run(engine, rest.fix)
+        assert lines(engine, metadata) == []
         apps.dispose()

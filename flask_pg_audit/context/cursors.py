@@ -24,7 +24,14 @@ from ..errors import AuditContextError
 from .drivers import execute, in_pipeline, is_idle, plain_cursor_class, set_config
 from .resolving import Resolver, resolve_guarded
 from .settings import render_set_config
-from .statements import Autocommit, ends_settings, is_harmless_text, may_write, plan_autocommit
+from .statements import (
+    Autocommit,
+    ends_settings,
+    is_control_text,
+    is_harmless_text,
+    may_write,
+    plan_autocommit,
+)
 
 
 def watch_cursors(engine: Engine, resolve: Resolver) -> None:
@@ -41,6 +48,9 @@ def watch_cursors(engine: Engine, resolve: Resolver) -> None:
         connection: Connection, cursor: Any, sql: str, parameters: Any, context: ExecutionContext | None, many: bool
     ) -> None:
         writes = may_write(context)
+        if writes and is_control_text(sql):
+            writes = False
+            watcher.forget(cursor.connection)
         if hasattr(cursor, "audit_may_write"):
             cursor.audit_may_write = writes
         elif writes:  # a connection that was checked out before the engine was watched
@@ -115,6 +125,9 @@ class _Watcher:
             self.forget(connection)  # its transaction is over
         if cursor.audit_may_write is False or (not by_sqlalchemy and is_harmless_text(statement)):
             yield
+        elif not by_sqlalchemy and is_control_text(statement):
+            yield
+            self.forget(connection)
         elif idle and connection.autocommit:
             with self._autocommitted(cursor, statement):
                 yield

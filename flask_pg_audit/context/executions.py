@@ -16,7 +16,7 @@ from sqlalchemy.engine.interfaces import ExecutionContext
 
 from .resolving import Resolver, resolve_guarded
 from .settings import is_autocommit, render_set_config
-from .statements import Autocommit, ends_settings, may_write, plan_autocommit
+from .statements import Autocommit, ends_settings, is_control_text, may_write, plan_autocommit
 
 _APPLIED = "flask_pg_audit.applied"
 _SESSION = "flask_pg_audit.session"
@@ -29,8 +29,8 @@ def watch_executions(engine: Engine, resolve: Resolver) -> None:
     def before(
         connection: Connection, cursor: Any, sql: str, parameters: Any, context: ExecutionContext | None, many: bool
     ) -> None:
-        if not may_write(context):
-            return
+        if not may_write(context) or is_control_text(sql):
+            return  # what a control statement did to the settings is taken care of below
         if not is_autocommit(connection):
             _apply(connection, resolve_guarded(resolve))
         elif plan_autocommit(sql) is not Autocommit.LEAVE:

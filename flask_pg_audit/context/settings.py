@@ -6,6 +6,8 @@ import datetime
 import decimal
 import enum
 import ipaddress
+import re
+import reprlib
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -26,6 +28,9 @@ _TEXT_TYPES = (
     ipaddress.IPv4Address,
     ipaddress.IPv6Address,
 )
+
+#: U+0000, which PostgreSQL keeps in no text, and halves of characters, which UTF-8 cannot say.
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 def set_session_vars(connectable: Connection | Session | scoped_session[Any], **values: object) -> None:
@@ -90,10 +95,26 @@ def setting_text(name: str, value: object) -> str:
         return "true" if value else "false"
     if not isinstance(value, (str, *_TEXT_TYPES)):
         raise AuditContextError(
-            f"session setting {name!r} cannot be {value!r} ({type(value).__name__}); give a string, number, "
+            f"session setting {name!r} cannot be {_shown(value)} ({type(value).__name__}); give a string, number, "
             "UUID, date, datetime or None"
         )
-    text = value.isoformat() if isinstance(value, (datetime.date, datetime.time)) else str(value)
-    if "\0" in text:
-        raise AuditContextError(f"session setting {name!r} contains a NUL character, which PostgreSQL cannot store")
+    text = _text_of(name, value)
+    if unstorable := _UNSTORABLE.search(text):
+        what = "a NUL character" if unstorable.group() == "\0" else "half of a character (a lone surrogate)"
+        raise AuditContextError(f"session setting {name!r} contains {what}, which PostgreSQL cannot store")
     return text
+
+
+def _text_of(name: str, value: object) -> str:
+    try:
+        return value.isoformat() if isinstance(value, (datetime.date, datetime.time)) else str(value)
+    except ValueError as error:  # Python writes no integer of more than some thousand digits
+        raise AuditContextError(f"session setting {name!r} cannot be written as text: {error}") from error
+
+
+def _shown(value: object) -> str:
+    """For a message: a few words, whatever it is and however much of it there is."""
+    try:
+        return reprlib.repr(value)
+    except Exception:
+        return "what it is"

@@ -170,6 +170,29 @@ _ENDS_SETTINGS = frozenset(
 _FIRST_WORD = re.compile(r"(?:\s|;|\(|--[^\n]*\n|/\*.*?\*/)*(\w*)", re.DOTALL)
 
 
+#: ``SET CONSTRAINTS`` and ``COMMIT`` are not among them: they run deferred triggers, which may write.
+_CONTROL = re.compile(
+    r"""
+      (?: \s | --[^\n]*\n | /\*.*?\*/ )*
+      (?: SET\s+ (?!CONSTRAINTS\b) ["\w]
+        | (?: RESET | SHOW | BEGIN | START\s+TRANSACTION | SAVEPOINT | RELEASE | ROLLBACK | ABORT ) \b )
+      [^;]* ;? \s*
+    """,
+    re.IGNORECASE | re.VERBOSE | re.DOTALL,
+)
+
+
+def is_control_text(statement: object) -> bool:
+    """Whether a statement does nothing but control the transaction or set settings.
+
+    It changes no row, so it needs no user. And it must not be preceded by anything: ``SET TRANSACTION ISOLATION
+    LEVEL`` has to be the first statement, and ``ROLLBACK TO SAVEPOINT`` is all that a failed transaction takes. It may
+    set *our* settings too, or undo them, so that nothing that was applied before is known to be in force after it.
+    """
+    text = _text(statement)
+    return text is not None and _CONTROL.fullmatch(text) is not None
+
+
 def is_harmless_text(statement: object) -> bool:
     """Whether a statement that an application sends on the raw connection is known to be harmless.
 

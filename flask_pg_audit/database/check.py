@@ -68,6 +68,7 @@ WHY = {
     "seal-table-outdated": "history cannot be sealed",
     "sequence-missing": "every change fails, or would be numbered from 1 again",
     "table-absent": "nothing is recorded, and the installation stops",
+    "table-owner": "a type of his, with a cast that is a function of his, makes a column run it with those rights",
     "table-rule": "what a statement says is not what is done, nor what is recorded",
     "trigger-always": "what replication brings is recorded here as well",
     "trigger-disabled": "changes leave no record",

@@ -44,7 +44,7 @@ class Fingerprint:
             values = json.loads(comment.removeprefix(_COMMENT_PREFIX))
             names = {key: QualifiedName(*values[key]) for key in ("table", "audit_table") if key in values}
             return cls(int(values["template"]), str(values["sha256"]), **names)
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, RecursionError):
             return None
 
 

@@ -20,6 +20,7 @@ def find_weaknesses(declared: Declared, installed: Installed) -> Iterator[Proble
         yield from _find_writers(table.trigger.audit_table, table.name, installed)
         yield from _find_owner(table.trigger.function_name, table.trigger.audit_table, table.name, installed)
         yield from _find_risk(table.trigger.function_name, table.trigger.audit_table, table.name, installed)
+        yield from _find_table_owner(table.trigger.function_name, table.name, installed)
     seals = installed_seal_tables(declared, installed, shared)
     for name in (shared.transaction_table, shared.maintenance_table, shared.sequence, *seals):
         yield from _find_writers(name, None, installed)
@@ -85,3 +86,19 @@ def _find_risk(
         )
         fix = f"ALTER TABLE {qualified(history)} OWNER TO {ident(function.owner)}"
         yield Problem("audit-table-owner", table, what, fix)
+
+
+def _find_table_owner(name: QualifiedName, table: QualifiedName, installed: Installed) -> Iterator[Problem]:
+    """The owner of an audited table may give a column a type of his own, with a cast that is a function of his.
+
+    When the function writes such a value into the history, it calls the cast. It cannot refuse to: no expression of SQL
+    keeps a user's cast from being found, and to look for one in the catalog would cost every change.
+    """
+    function, relation = installed.functions.get(name), installed.relations.get(table)
+    if function is None or relation is None or not function.is_ours or relation.owner_is_superuser:
+        return
+    if function.owner != relation.owner:
+        power = "a superuser" if function.owner_is_superuser else "who may write the history"
+        what = f"belongs to {relation.owner}, and is recorded with the rights of {function.owner}, {power}"
+        fix = f"ALTER TABLE {qualified(table)} OWNER TO {ident(function.owner)}"
+        yield Problem("table-owner", table, what, fix)

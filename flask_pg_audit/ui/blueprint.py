@@ -102,7 +102,9 @@ def create_blueprint() -> Blueprint:
     blueprint.before_request(_check_access)
     blueprint.after_request(_add_security_headers)
     for endpoint, rule, view in _PAGES:
-        blueprint.add_url_rule(rule, endpoint=endpoint, view_func=view)
+        # Werkzeug would send "/audit" on to "/audit/", for good, before anybody is asked, and to whatever host the
+        # request names.
+        blueprint.add_url_rule(rule, endpoint=endpoint, view_func=view, strict_slashes=rule != "/")
     for endpoint, rule, view in _ACTIONS:
         blueprint.add_url_rule(rule, endpoint=endpoint, view_func=view, methods=["POST"])
     blueprint.register_error_handler(BadRequest, _bad_request)

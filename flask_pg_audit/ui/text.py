@@ -24,7 +24,7 @@ def visible(text: str) -> str:
 
 @functools.lru_cache(maxsize=1024)
 def _visible(character: str) -> str:
-    if unicodedata.category(character) not in ("Cc", "Cf", "Cn", "Co", "Zl", "Zp"):
+    if unicodedata.category(character) not in ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"):
         return character
     return f"⟨U+{ord(character):04X}⟩"
 

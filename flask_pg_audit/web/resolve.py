@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -143,6 +144,8 @@ def _json(context: Mapping[str, Any]) -> str:
         return ""
     try:
         text = _JSON.encode(present)
+    except RecursionError as error:
+        raise AuditContextError("the audit context is nested too deeply to be JSON") from error
     except (TypeError, ValueError) as error:
         raise AuditContextError(
             f"the audit context must be JSON (text, finite numbers, True, None, lists, dictionaries): {error}"
@@ -151,9 +154,21 @@ def _json(context: Mapping[str, Any]) -> str:
         raise AuditContextError(
             f"the audit context is {len(text):,} characters of JSON; at most {MAX_CONTEXT_LENGTH:,} are recorded"
         )
-    return _without_nul(text)
+    return _storable(text)
 
 
-def _without_nul(text: str) -> str:
-    r"""PostgreSQL's jsonb has no U+0000; json.dumps writes it as \u0000, and a backslash itself as \\."""
-    return text.replace("\\\\", "\0").replace("\\u0000", "\\ufffd").replace("\0", "\\\\")
+#: As json.dumps() writes halves of characters; two that belong together are a character.
+_HALVES = re.compile(
+    r"\\ud[89ab][0-9a-f]{2} (?! \\ud[c-f][0-9a-f]{2} ) | (?<! \\ud[89ab][0-9a-f]{2} ) \\ud[c-f][0-9a-f]{2}", re.VERBOSE
+)
+
+
+def _storable(text: str) -> str:
+    r"""PostgreSQL's jsonb has no U+0000 and no half of a character; U+FFFD says where one was.
+
+    json.dumps() writes them as \u0000 and \ud83d, and a backslash itself as \\.
+    """
+    if "\\u0000" not in text and "\\ud" not in text:
+        return text
+    text = text.replace("\\\\", "\0").replace("\\u0000", "\\ufffd")
+    return _HALVES.sub(r"\\ufffd", text).replace("\0", "\\\\")

@@ -16,21 +16,30 @@ from ...database.patience import LOCK_TIMEOUT, TRIES
 from ...database.progress import Progress
 from ...declare.registry import audit_metadata
 from ...errors import AuditConfigError, AuditError, driver_message
+from ...ui.text import visible
 from ..state import get_state
 
 
 class AuditGroup(click.Group):
-    """Turns this package's and the database's errors into one readable line and exit code 1."""
+    """Turns this package's and the database's errors into one readable line and exit code 1.
+
+    They quote what was asked for, and on a terminal no character of that does anything.
+    """
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except click.ClickException as error:
+            error.message = visible(error.message)  # type: ignore[misc]  # click may set it in __init__() only
+            raise
         except AuditError as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(visible(str(error))) from error
         except DBAPIError as error:
-            raise click.ClickException(f"the database said: {driver_message(error)}") from error
+            raise click.ClickException(visible(f"the database said: {driver_message(error)}")) from error
         except SQLAlchemyError as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(visible(str(error))) from error
+        except UnicodeEncodeError as error:  # a byte of an argument that is no UTF-8
+            raise click.ClickException(visible(f"this is no text that PostgreSQL keeps: {error.object}")) from error
 
 
 @click.group("audit", cls=AuditGroup)

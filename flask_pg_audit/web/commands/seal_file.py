@@ -34,7 +34,8 @@ def append_seals(path: Path, metadata: MetaData, engine: Engine, bind: str | Non
 
     :raises AuditSealError: the file cannot be read or written, or its last seal is not the one of the database.
     """
-    kept = read_copies(path, bind) if path.exists() else ()
+    # Path.exists() fails on a name that cannot be one; that is said when the file is opened.
+    kept = read_copies(path, bind) if os.path.exists(path) else ()
     last = kept[-1] if kept else None
     stored = read_stored_seals(metadata, engine, last.id - 1 if last is not None else 0)
     if last is not None and (not stored or stored[0] != last):
