@@ -2,6 +2,7 @@
 
 from .context.settings import set_session_vars
 from .database.install import install_audit_triggers, uninstall_audit_triggers
+from .declare import mask
 from .declare.options import audited
 from .declare.registry import enable
 from .errors import AuditConfigError, AuditConflictError, AuditContextError, AuditError, AuditInstallError, Conflict
@@ -22,6 +23,7 @@ __all__ = [
     "audited",
     "enable",
     "install_audit_triggers",
+    "mask",
     "set_session_vars",
     "uninstall_audit_triggers",
 ]

@@ -8,7 +8,14 @@ from functools import cached_property
 
 from sqlalchemy import MetaData, Table
 
-from ..declare.registry import AuditedTable, audit_metadata, find_view_table, maintenance_table, transaction_table
+from ..declare.registry import (
+    AuditedTable,
+    audit_metadata,
+    find_mask_key_table,
+    find_view_table,
+    maintenance_table,
+    transaction_table,
+)
 from ..declare.tables import IS_AUDIT_TABLE
 from ..errors import AuditConfigError
 from .function import AuditFunction, Infrastructure
@@ -77,6 +84,11 @@ class Declared:
     def view_table(self) -> Table | None:
         """``None`` where it is not recorded who reads the log."""
         return find_view_table(self.metadata)
+
+    @property
+    def mask_key_table(self) -> Table | None:
+        """``None`` where no column is masked with a key."""
+        return find_mask_key_table(self.metadata)
 
     def as_in(self, installed: Installed) -> Declared:
         """The same with what a model may not say and the catalog knows: partitioning, and virtual columns.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from sqlalchemy import Sequence
@@ -13,6 +13,7 @@ from .audit_table import histories_taken_over, plan_history, set_schema_sql
 from .declared import Declared
 from .function import Infrastructure
 from .installed import Installed, InstalledRelation
+from .mask_key import plan_mask_key_table
 from .name import QualifiedName
 from .recording import drop_function, plan_function
 from .render import DIALECT, ident, literal, qualified, render
@@ -36,6 +37,7 @@ def plan_infrastructure(declared: Declared, installed: Installed) -> Iterator[Ac
         yield from _plan_move(former, declared, installed)
     yield from _plan_maintenance_table(declared, installed, former)
     yield from plan_view_table(declared, installed, former)
+    yield from plan_mask_key_table(declared, installed, former)
     for function in shared.functions():
         yield from plan_function(function, None, installed)
 
@@ -86,8 +88,13 @@ def find_former_schema(declared: Declared, installed: Installed) -> Infrastructu
             or (function, audit_table) in histories_taken_over(table, installed)
         )
     }
-    former = [shared for shared in map(Infrastructure, schemas) if shared.transaction_table in installed.relations]
+    former = [shared for shared in _shared_in(schemas) if shared.transaction_table in installed.relations]
     return former[0] if len(former) == 1 else None
+
+
+def _shared_in(schemas: Iterable[str]) -> Iterator[Infrastructure]:
+    for schema in schemas:
+        yield Infrastructure(schema, is_keyed=True)  # whatever may be there
 
 
 def find_shared_schema(declared: Declared, installed: Installed) -> Iterator[Problem]:
@@ -129,6 +136,8 @@ def _plan_move(former: Infrastructure, declared: Declared, installed: Installed)
     ]
     if has_view_log(declared, installed, former):
         moves.append(("TABLE", former.view_table, shared.view_table))
+    if declared.mask_key_table is not None:
+        moves.append(("TABLE", former.mask_key_table, shared.mask_key_table))
     for kind, old, new in moves:
         if old in installed.relations and new not in installed.relations:
             yield Action(

@@ -73,7 +73,8 @@ def build_audit_table(table: Table, options: AuditOptions, settings: list[Column
 
 
 def _image_columns(table: Table, options: AuditOptions) -> list[Column[Any]]:
-    return [build_image_column(column) for column in table.columns if reaches_history(column, options)]
+    recorded = (column for column in table.columns if reaches_history(column, options))
+    return [build_image_column(column, options.mask_of(column.name)) for column in recorded]
 
 
 def reaches_history(column: Column[Any], options: AuditOptions) -> bool:
@@ -147,7 +148,7 @@ def build_transaction_table(metadata: MetaData, schema: str | None) -> Table:
 
     :raises AuditConfigError: there is a table of that name already.
     """
-    _check_own_name_is_free(metadata, TRANSACTION_TABLE_NAME, schema, "set another AUDIT_SCHEMA, or rename that table")
+    check_own_name_is_free(metadata, TRANSACTION_TABLE_NAME, schema, "set another AUDIT_SCHEMA, or rename that table")
     Sequence(SEQUENCE_NAME, schema=schema or BLANK_SCHEMA, metadata=metadata, data_type=BigInteger)
     table = Table(
         TRANSACTION_TABLE_NAME,
@@ -183,7 +184,7 @@ def build_view_table(metadata: MetaData, schema: str | None) -> Table:
 
     :raises AuditConfigError: there is a table of that name already.
     """
-    _check_own_name_is_free(
+    check_own_name_is_free(
         metadata, VIEW_TABLE_NAME, schema, "set AUDIT_LOG_VIEWS = False or another AUDIT_SCHEMA, or rename that table"
     )
     table = Table(
@@ -213,7 +214,7 @@ def build_maintenance_table(metadata: MetaData, schema: str | None) -> Table:
 
     :raises AuditConfigError: there is a table of that name already.
     """
-    _check_own_name_is_free(metadata, MAINTENANCE_TABLE_NAME, schema, "set another AUDIT_SCHEMA, or rename that table")
+    check_own_name_is_free(metadata, MAINTENANCE_TABLE_NAME, schema, "set another AUDIT_SCHEMA, or rename that table")
     return Table(
         MAINTENANCE_TABLE_NAME,
         metadata,
@@ -229,7 +230,11 @@ def build_maintenance_table(metadata: MetaData, schema: str | None) -> Table:
     )
 
 
-def _check_own_name_is_free(metadata: MetaData, name: str, schema: str | None, fix: str) -> None:
+def check_own_name_is_free(metadata: MetaData, name: str, schema: str | None, fix: str) -> None:
+    """Refuse to declare a shared table where the application has one of that name.
+
+    :raises AuditConfigError: with the way out that ``fix`` says.
+    """
     fullname = f"{schema}.{name}" if schema else name
     if fullname in metadata.tables:
         raise AuditConfigError(f'the table name "{fullname}" is needed by flask_pg_audit and already taken; {fix}')
