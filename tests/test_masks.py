@@ -14,7 +14,12 @@ from tests.capture import audited_table, column, install, recorded, rows, run
 
 def person(**options: object) -> MetaData:
     metadata = MetaData()
-    masks = {"email": mask.partial(keep_first=1, keep_last=4), "iban": mask.keyed(), "secret": "fixed", "salary": "fixed"}
+    masks = {
+        "email": mask.partial(keep_first=1, keep_last=4),
+        "iban": mask.keyed(),
+        "secret": "fixed",
+        "salary": "fixed",
+    }
     audited_table(
         metadata,
         "person",
@@ -29,7 +34,9 @@ def person(**options: object) -> MetaData:
     return metadata
 
 
-INSERT = "INSERT INTO person VALUES (1, 'Ann', 'ann@example.org', 'DE00', 'hush', 100), (2, 'Bob', NULL, 'DE00', NULL, NULL)"
+INSERT = (
+    "INSERT INTO person VALUES (1, 'Ann', 'ann@example.org', 'DE00', 'hush', 100), (2, 'Bob', NULL, 'DE00', NULL, NULL)"
+)
 
 
 @pytest.mark.parametrize("level", ["statement", "row"])

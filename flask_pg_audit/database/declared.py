@@ -14,6 +14,7 @@ from ..declare.registry import (
     find_mask_key_table,
     find_view_table,
     maintenance_table,
+    redaction_table,
     transaction_table,
 )
 from ..declare.tables import IS_AUDIT_TABLE
@@ -84,6 +85,10 @@ class Declared:
     def view_table(self) -> Table | None:
         """``None`` where it is not recorded who reads the log."""
         return find_view_table(self.metadata)
+
+    @property
+    def redaction_table(self) -> Table:
+        return redaction_table(self.metadata)
 
     @property
     def mask_key_table(self) -> Table | None:

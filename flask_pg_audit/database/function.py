@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 
 from ..declare.mask_key import MASK_KEY_TABLE_NAME
+from ..declare.redaction_table import REDACTION_TABLE_NAME
 from ..declare.tables import MAINTENANCE_TABLE_NAME, SEQUENCE_NAME, TRANSACTION_TABLE_NAME, VIEW_TABLE_NAME
 from .name import QualifiedName
 from .render import TEMPLATE_VERSION, literal, qualified, render
@@ -133,6 +134,10 @@ class Infrastructure:
     def view_table(self) -> QualifiedName:
         """Where it would be; not every ``MetaData`` declares it."""
         return QualifiedName(self.schema, VIEW_TABLE_NAME)
+
+    @property
+    def redaction_table(self) -> QualifiedName:
+        return QualifiedName(self.schema, REDACTION_TABLE_NAME)
 
     @property
     def mask_key_table(self) -> QualifiedName:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from sqlalchemy import Sequence
+from sqlalchemy import Sequence, Table
 from sqlalchemy.schema import CreateSequence
 
 from .action import Action, Problem, lock_sql
@@ -35,7 +35,8 @@ def plan_infrastructure(declared: Declared, installed: Installed) -> Iterator[Ac
         yield from (_continue_numbers(action, declared, installed) for action in actions)
     else:
         yield from _plan_move(former, declared, installed)
-    yield from _plan_maintenance_table(declared, installed, former)
+    for table, name in _logs(declared, shared):
+        yield from _plan_log(table, name, installed, former)
     yield from plan_view_table(declared, installed, former)
     yield from plan_mask_key_table(declared, installed, former)
     for function in shared.functions():
@@ -45,20 +46,25 @@ def plan_infrastructure(declared: Declared, installed: Installed) -> Iterator[Ac
 def shared_tables(declared: Declared, installed: Installed) -> tuple[QualifiedName, ...]:
     """The tables that hold what is said of all history; nobody may rewrite them either."""
     shared = declared.infrastructure
-    tables = [shared.transaction_table, shared.maintenance_table]
+    tables = [shared.transaction_table, shared.maintenance_table, shared.redaction_table]
     if declared.view_table is not None and not is_name_taken(declared, installed):
         tables.append(shared.view_table)
     return tuple(tables)
 
 
-def _plan_maintenance_table(
-    declared: Declared, installed: Installed, former: Infrastructure | None
+def _logs(declared: Declared, shared: Infrastructure) -> Iterator[tuple[Table, QualifiedName]]:
+    """The tables that tell what was done to history."""
+    yield declared.maintenance_table, shared.maintenance_table
+    yield declared.redaction_table, shared.redaction_table
+
+
+def _plan_log(
+    table: Table, name: QualifiedName, installed: Installed, former: Infrastructure | None
 ) -> Iterator[Action]:
-    name = declared.infrastructure.maintenance_table
     existing = installed.relations.get(name)
     if existing is None and former is not None:
-        existing = installed.relations.get(former.maintenance_table)
-    yield from plan_history(declared.maintenance_table, name, existing, None, installed)
+        existing = installed.relations.get(QualifiedName(former.schema, name.name))
+    yield from plan_history(table, name, existing, None, installed)
 
 
 def plan_former_infrastructure(declared: Declared, installed: Installed) -> Iterator[Action]:
@@ -133,6 +139,7 @@ def _plan_move(former: Infrastructure, declared: Declared, installed: Installed)
         ("TABLE", former.transaction_table, shared.transaction_table),
         ("SEQUENCE", former.sequence, shared.sequence),
         ("TABLE", former.maintenance_table, shared.maintenance_table),
+        ("TABLE", former.redaction_table, shared.redaction_table),
     ]
     if has_view_log(declared, installed, former):
         moves.append(("TABLE", former.view_table, shared.view_table))

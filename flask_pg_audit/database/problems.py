@@ -238,6 +238,8 @@ def _taken_shared_names(declared: Declared, installed: Installed) -> Iterator[st
         yield f"table {shared.transaction_table.display}"
     if _is_foreign(installed.relations.get(shared.maintenance_table), {"id", "began_at", "xact", "reason"}):
         yield f"table {shared.maintenance_table.display}"
+    if _is_foreign(installed.relations.get(shared.redaction_table), {"id", "audit_id", "columns", "leaf_after"}):
+        yield f"table {shared.redaction_table.display}"
     if declared.mask_key_table is not None and _is_foreign(
         installed.relations.get(shared.mask_key_table), {"id", "created_at", "inner_pad", "outer_pad"}
     ):

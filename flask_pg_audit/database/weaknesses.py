@@ -19,7 +19,8 @@ def find_weaknesses(declared: Declared, installed: Installed) -> Iterator[Proble
         yield from _find_writers(table.trigger.audit_table, table.name, installed)
         yield from _find_owner(table.trigger.function_name, table.trigger.audit_table, table.name, installed)
         yield from _find_risk(table.trigger.function_name, table.trigger.audit_table, table.name, installed)
-    for name in (shared.transaction_table, shared.maintenance_table, shared.mask_key_table, shared.sequence):
+    logs = (shared.transaction_table, shared.maintenance_table, shared.redaction_table)
+    for name in (*logs, shared.mask_key_table, shared.sequence):
         yield from _find_writers(name, None, installed)
     if has_view_log(declared, installed, shared):
         # The application's role adds to it, and may not take anything back.

@@ -7,7 +7,8 @@ where it follows the column: through renames, other schemas, dumps and restores.
 The text is ``flask_pg_audit absent 0-120,340-``: the half-open ranges of ``audit_id`` whose rows lack the column, the
 last one without an end when it still is not recorded. In the same way ``flask_pg_audit masked 120-`` tells which rows
 have the column masked, so that no mask is taken for a value, whatever the models say later. Both may be there:
-``flask_pg_audit absent 0-120 masked 120-``.
+``flask_pg_audit absent 0-120 masked 120-``. At its end, `` redacted`` says that values were removed from some rows:
+which ones, ``audit_redaction`` tells.
 """
 
 from __future__ import annotations
@@ -20,8 +21,13 @@ COMMENT_PREFIX = "flask_pg_audit "
 
 ABSENT, MASKED = "absent", "masked"
 
+#: What marks a column of which values were removed.
+REDACTED = " redacted"
+
 _RANGES = r"\d+-\d*(?:,\d+-\d*)*"
-_COMMENT = re.compile(rf"flask_pg_audit(?: absent (?P<absent>{_RANGES}))?(?: masked (?P<masked>{_RANGES}))?")
+_COMMENT = re.compile(
+    rf"flask_pg_audit(?: absent (?P<absent>{_RANGES}))?(?: masked (?P<masked>{_RANGES}))?(?P<redacted> redacted)?"
+)
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,12 @@ def parse_absences(comment: str | None) -> tuple[Absence, ...]:
 def parse_masks(comment: str | None) -> tuple[Absence, ...]:
     """The rows whose values of the column are masked, by the same comment; nothing where none are."""
     return _parse(comment, MASKED)
+
+
+def has_redactions(comment: str | None) -> bool:
+    """Whether ``audit_redaction`` names rows from which the column's value was removed, by the same comment."""
+    match = _COMMENT.fullmatch(comment or "")
+    return match is not None and match["redacted"] is not None
 
 
 def _parse(comment: str | None, kind: str) -> tuple[Absence, ...]:

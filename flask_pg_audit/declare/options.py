@@ -182,7 +182,9 @@ def _check_mask(options: AuditOptions, table: Table) -> None:
     for name, mask in options.mask:
         _check_column("mask", name, table)
         if name in options.exclude:
-            raise AuditConfigError(f"{_key('mask', table)} names {name!r}, which is excluded: nothing of it is recorded")
+            raise AuditConfigError(
+                f"{_key('mask', table)} names {name!r}, which is excluded: nothing of it is recorded"
+            )
         if name in {column.name for column in table.primary_key}:
             raise AuditConfigError(
                 f"{_key('mask', table)} names {name!r}, a column of the primary key, by which a row is known; let a "

@@ -20,6 +20,7 @@ from .columns import REQUIRED_KEY, SETTING_KEY, build_image_column, masked_image
 from .mask import Keyed
 from .mask_key import IS_MASK_KEY_TABLE, build_mask_key_table
 from .options import AuditOptions
+from .redaction_table import IS_REDACTION_TABLE, build_redaction_table
 from .tables import (
     IS_AUDIT_TABLE,
     IS_AUDITED,
@@ -76,6 +77,12 @@ class AuditedTable:
         """The table's columns that reach the audit table, in the table's order."""
         copied = self.audit_table.columns
         return tuple(c for c in self.table.columns if c.key in copied and c.name not in self.options.exclude)
+
+    def stored_type(self, column: Column[Any]) -> sa.types.TypeEngine[Any]:
+        """The type with which values of ``column`` are read from history: its own, but for what a mask made text."""
+        if self.options.mask_of(column.name) is None:
+            return column.type
+        return self.audit_table.columns[column.key].type
 
     @property
     def key_columns(self) -> tuple[Column[Any], ...]:
@@ -136,8 +143,8 @@ def set_audit_schema(metadata: MetaData, schema: str) -> None:
     metadata.info[_SCHEMA] = schema
     table = _find_transaction_table(metadata)
     if table is not None and table.schema != schema:
-        others = (find_view_table(metadata), _find(metadata, IS_MAINTENANCE_TABLE), find_mask_key_table(metadata))
-        for shared in (table, *others):
+        for mark in (IS_TRANSACTION_TABLE, IS_VIEW_TABLE, IS_MAINTENANCE_TABLE, IS_REDACTION_TABLE, IS_MASK_KEY_TABLE):
+            shared = _find(metadata, mark)
             if shared is not None:
                 metadata.remove(shared)
         _remove_sequence(metadata)
@@ -180,9 +187,16 @@ def maintenance_table(metadata: MetaData) -> Table:
     return build_maintenance_table(metadata, audit_schema(metadata)) if found is None else found
 
 
+def redaction_table(metadata: MetaData) -> Table:
+    """The table ``audit_redaction`` of ``metadata``; a copy of the models without it gets one."""
+    found = _find(metadata, IS_REDACTION_TABLE)
+    return build_redaction_table(metadata, audit_schema(metadata)) if found is None else found
+
+
 def _build_shared_tables(metadata: MetaData, schema: str | None) -> None:
     build_transaction_table(metadata, schema)
     build_maintenance_table(metadata, schema)
+    build_redaction_table(metadata, schema)
     if metadata.info.get(_VIEWS):
         build_view_table(metadata, schema)
     if metadata.info.get(_KEYED):

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, FromClause, MetaData, Select, Table, TableClause
 from sqlalchemy.types import NullType, TypeEngine
 
-from ..declare.absence import Absence, parse_absences
+from ..declare.absence import Absence, has_redactions, parse_absences, parse_masks
 from ..declare.columns import build_own_columns
 from ..declare.registry import AuditedTable, audited_tables, transaction_table
 from ..errors import AuditConfigError, AuditInstallError
@@ -36,11 +36,24 @@ class RecordedColumn:
     :ivar type: as the model declares it; without a type for a column that the table no longer has, whose values come
         as the driver reads them.
     :ivar absences: the changes that were recorded without it.
+    :ivar masks: the changes that were recorded with a mask instead of its value.
+    :ivar is_redacted: values were removed from some changes.
     """
 
     name: str
     type: TypeEngine[Any]
     absences: tuple[Absence, ...] = ()
+    masks: tuple[Absence, ...] = ()
+    is_redacted: bool = False
+
+    def noted(self, comment: str | None) -> RecordedColumn:
+        """The same with what the comment on the audit table's column says."""
+        return replace(
+            self,
+            absences=parse_absences(comment),
+            masks=parse_masks(comment),
+            is_redacted=has_redactions(comment),
+        )
 
 
 @dataclass(frozen=True)
@@ -120,7 +133,7 @@ def recorded_tables(metadata: MetaData) -> tuple[RecordedTable, ...]:
 
 
 def _declared(audited: AuditedTable) -> RecordedTable:
-    return RecordedTable(audited, tuple(RecordedColumn(c.name, c.type) for c in audited.image_columns))
+    return RecordedTable(audited, tuple(RecordedColumn(c.name, audited.stored_type(c)) for c in audited.image_columns))
 
 
 def read_recorded_tables(connection: Connection, metadata: MetaData) -> tuple[RecordedTable, ...]:
@@ -167,13 +180,9 @@ def _read_comments(connection: Connection, tables: tuple[RecordedTable, ...]) ->
 
 
 def _as_installed(table: RecordedTable, comments: Mapping[str, str | None]) -> RecordedTable:
-    declared = [
-        replace(column, absences=parse_absences(comments[column.name]))
-        for column in table.columns
-        if column.name in comments
-    ]
+    declared = [column.noted(comments[column.name]) for column in table.columns if column.name in comments]
     lost = [
-        RecordedColumn(name, NullType(), parse_absences(comment))
+        RecordedColumn(name, NullType()).noted(comment)
         for name, comment in comments.items()
         if name not in table.column_names and not name.startswith(_PREFIX)
     ]

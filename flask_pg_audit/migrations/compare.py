@@ -216,7 +216,8 @@ def _without_filtered(declared: Declared, context: AutogenContext) -> Declared:
 
     A trigger that finds nothing to write to would fail every change.
     """
-    shared = (declared.transaction_table, declared.maintenance_table) if declared.tables else ()
+    logs = (declared.maintenance_table, declared.redaction_table) if declared.tables else ()
+    shared = (declared.transaction_table, *logs) if declared.tables else ()
     tables = tuple(
         table
         for table in declared.tables
