@@ -5,7 +5,15 @@ from .database.install import install_audit_triggers, uninstall_audit_triggers
 from .declare import mask
 from .declare.options import audited
 from .declare.registry import enable
-from .errors import AuditConfigError, AuditConflictError, AuditContextError, AuditError, AuditInstallError, Conflict
+from .errors import (
+    AuditConfigError,
+    AuditConflictError,
+    AuditContextError,
+    AuditError,
+    AuditInstallError,
+    AuditSealError,
+    Conflict,
+)
 from .ui.access import Access
 from .web.actors import Actor
 from .web.extension import FlaskAudit
@@ -18,6 +26,7 @@ __all__ = [
     "AuditContextError",
     "AuditError",
     "AuditInstallError",
+    "AuditSealError",
     "Conflict",
     "FlaskAudit",
     "audited",

@@ -35,6 +35,10 @@ class AuditInstallError(AuditError):
     """
 
 
+class AuditSealError(AuditError):
+    """History could not be sealed, or seals could not be read; nothing was written."""
+
+
 @dataclass(frozen=True)
 class Conflict:
     """Why one row cannot be brought back.

@@ -113,7 +113,7 @@ def test_recording_goes_on(engine: Engine, metadata: MetaData) -> None:
 
 def test_no_trigger_is_on_the_way_of_an_insert(engine: Engine, metadata: MetaData) -> None:
     """4 is the bit of INSERT."""
-    assert rows(engine, "SELECT count(*) FROM pg_trigger WHERE tgname = 'audit_refuse_rewriting'") == [(4,)]
+    assert rows(engine, "SELECT count(*) FROM pg_trigger WHERE tgname = 'audit_refuse_rewriting'") == [(6,)]
     assert (
         rows(engine, "SELECT tgname FROM pg_trigger WHERE tgname = 'audit_refuse_rewriting' AND tgtype & 4 > 0") == []
     )

@@ -19,6 +19,7 @@ from tests.server import Database
 
 #: What no test can run, and why.
 REASONS = {
+    "a crontab",
     "it installs packages",
     "it names the reader's own database",
     "it writes into the reader's own app",

@@ -13,7 +13,7 @@ import click
 import pytest
 
 import flask_pg_audit
-from flask_pg_audit import FlaskAudit, history
+from flask_pg_audit import FlaskAudit, history, seal
 from flask_pg_audit.context import statements
 from flask_pg_audit.database import status
 from flask_pg_audit.database.check import WHY
@@ -22,6 +22,8 @@ from flask_pg_audit.declare.naming import DEFAULT_CONVENTIONS
 from flask_pg_audit.declare.options import RESERVED_SETTINGS, AuditOptions
 from flask_pg_audit.history import ChangeFilter
 from flask_pg_audit.history.filter import Conditions
+from flask_pg_audit.seal import SealFinding, VerifiedSeals
+from flask_pg_audit.seal.finding import MEANING as SEAL_MEANING
 from flask_pg_audit.web.commands import audit_cli
 from flask_pg_audit.web.config import AuditConfig
 from flask_pg_audit.web.metadata import REQUEST_KEYS
@@ -133,6 +135,22 @@ def test_kinds_of_differences() -> None:
 def test_keys_of_the_differences_in_json(key: str) -> None:
     section = page("commands").split("## flask audit verify\n")[1].split("\n## ")[0]
     assert f"`{key}`" in section
+
+
+def test_kinds_of_findings_of_seals() -> None:
+    section = page("seals").split("## When something is found\n")[1].split("\n## ")[0]
+    assert dict(re.findall(r"^\| `([a-z-]+)` \| ([^|]+) \|$", section, re.MULTILINE)) == SEAL_MEANING
+
+
+@pytest.mark.parametrize("key", [field.name for field in (*fields(VerifiedSeals), *fields(SealFinding))])
+def test_keys_of_the_findings_of_seals_in_json(key: str) -> None:
+    assert f"`{key}`" in page("seals")
+
+
+def test_the_seal_package() -> None:
+    assert ".. automodule:: flask_pg_audit.seal" in page("api")
+    for name in seal.__all__:
+        assert inspect.getdoc(getattr(seal, name)), name
 
 
 @pytest.mark.parametrize("key", [*REQUEST_KEYS, "request_id", "trace_id", "span_id", "os_user"])

@@ -31,6 +31,8 @@ def test_down_to_nothing_and_up_again(project: Project) -> None:
         "relation audit_maintenance",
         "relation audit_transaction",
         "relation audit_view",
+        "relation audit_seal",
+        "relation audit_seal_leaves",
     }
     one.upgrade()
     assert project.catalog == before
@@ -63,6 +65,7 @@ def test_no_revision_drops_any_of_it(project: Project) -> None:
             "drop_table('note_audit'",
             "drop_table('audit_transaction'",
             "drop_table('audit_view'",
+            "drop_table('audit_seal",
             "DROP SEQUENCE",
             "DROP TABLE",
         ):

@@ -39,7 +39,7 @@ class Action:
 
     @property
     def is_new_table(self) -> bool:
-        return self.code in ("audit-table-missing", "view-table-missing")
+        return self.code in ("audit-table-missing", "seal-table-missing", "view-table-missing")
 
     @property
     def guards_history(self) -> bool:

@@ -34,7 +34,7 @@ _CHECK = "audit_adopted"
 _AS_IT_IS = {"no_parameters": True}
 
 #: Key of the advisory lock of runs that number rows: "flask_pn" in ASCII.
-_LOCK = 0x666C61736B5F706E
+ADOPTION_LOCK = 0x666C61736B5F706E
 
 
 @dataclass(frozen=True)
@@ -255,6 +255,7 @@ def one_at_a_time(engine: Engine) -> Iterator[None]:
             connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
             # Asking again and again: who waits within a statement is waited for by CREATE INDEX CONCURRENTLY, and that
             # would be for ever.
-            while not connection.exec_driver_sql(f"SELECT pg_catalog.pg_try_advisory_xact_lock({_LOCK})").scalar():
+            attempt = f"SELECT pg_catalog.pg_try_advisory_xact_lock({ADOPTION_LOCK})"
+            while not connection.exec_driver_sql(attempt).scalar():
                 time.sleep(0.2)
             yield

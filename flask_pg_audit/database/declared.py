@@ -12,6 +12,7 @@ from ..declare.registry import (
     AuditedTable,
     audit_metadata,
     find_mask_key_table,
+    find_seal_tables,
     find_view_table,
     maintenance_table,
     redaction_table,
@@ -94,6 +95,12 @@ class Declared:
     def mask_key_table(self) -> Table | None:
         """``None`` where no column is masked with a key."""
         return find_mask_key_table(self.metadata)
+
+    @property
+    def seal_tables(self) -> tuple[tuple[Table, QualifiedName], ...]:
+        """``audit_seal`` and ``audit_seal_leaves``, each with its name."""
+        schema = self.infrastructure.schema
+        return tuple((table, QualifiedName(schema, table.name)) for table in find_seal_tables(self.metadata))
 
     def as_in(self, installed: Installed) -> Declared:
         """The same with what a model may not say and the catalog knows: partitioning, and virtual columns.

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 
 from ..declare.mask_key import MASK_KEY_TABLE_NAME
 from ..declare.redaction_table import REDACTION_TABLE_NAME
+from ..declare.seal_tables import SEAL_LEAVES_TABLE_NAME, SEAL_TABLE_NAME
 from ..declare.tables import MAINTENANCE_TABLE_NAME, SEQUENCE_NAME, TRANSACTION_TABLE_NAME, VIEW_TABLE_NAME
 from .name import QualifiedName
 from .render import TEMPLATE_VERSION, literal, qualified, render
@@ -151,6 +152,14 @@ class Infrastructure:
     @property
     def create_mask_key(self) -> QualifiedName:
         return QualifiedName(self.schema, "audit_create_mask_key")
+
+    @property
+    def seal_table(self) -> QualifiedName:
+        return QualifiedName(self.schema, SEAL_TABLE_NAME)
+
+    @property
+    def leaves_table(self) -> QualifiedName:
+        return QualifiedName(self.schema, SEAL_LEAVES_TABLE_NAME)
 
     @property
     def current_transaction(self) -> QualifiedName:

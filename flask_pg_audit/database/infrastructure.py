@@ -17,6 +17,7 @@ from .mask_key import plan_mask_key_table
 from .name import QualifiedName
 from .recording import drop_function, plan_function
 from .render import DIALECT, ident, literal, qualified, render
+from .seal_tables import installed_seal_tables, plan_seal_tables, taken_seal_names
 from .view_table import has_view_log, is_name_taken, plan_view_table
 
 
@@ -39,6 +40,7 @@ def plan_infrastructure(declared: Declared, installed: Installed) -> Iterator[Ac
         yield from _plan_log(table, name, installed, former)
     yield from plan_view_table(declared, installed, former)
     yield from plan_mask_key_table(declared, installed, former)
+    yield from plan_seal_tables(declared, installed, former)
     for function in shared.functions():
         yield from plan_function(function, None, installed)
 
@@ -49,7 +51,8 @@ def shared_tables(declared: Declared, installed: Installed) -> tuple[QualifiedNa
     tables = [shared.transaction_table, shared.maintenance_table, shared.redaction_table]
     if declared.view_table is not None and not is_name_taken(declared, installed):
         tables.append(shared.view_table)
-    return tuple(tables)
+    taken = {*taken_seal_names(declared, installed)}
+    return (*tables, *(name for _, name in declared.seal_tables if name not in taken))
 
 
 def _logs(declared: Declared, shared: Infrastructure) -> Iterator[tuple[Table, QualifiedName]]:
@@ -145,6 +148,8 @@ def _plan_move(former: Infrastructure, declared: Declared, installed: Installed)
         moves.append(("TABLE", former.view_table, shared.view_table))
     if declared.mask_key_table is not None:
         moves.append(("TABLE", former.mask_key_table, shared.mask_key_table))
+    for old in installed_seal_tables(declared, installed, former):
+        moves.append(("TABLE", old, QualifiedName(shared.schema, old.name)))
     for kind, old, new in moves:
         if old in installed.relations and new not in installed.relations:
             yield Action(

@@ -12,7 +12,8 @@ from .render import literal, qualified
 def begin_maintenance(connection: Connection, shared: Infrastructure, installed: Installed, reason: str) -> int | None:
     """Let the rest of the running transaction rewrite history; ``audit_maintenance`` keeps the reason.
 
-    The id of the row there is returned. Nothing is done where there is no guard yet, as before the first installation of a version that has one.
+    The id of the row there is returned. Nothing is done where there is no guard yet, as before the first installation
+    of a version that has one.
     """
     if not installed.is_ours(shared.begin_maintenance):
         return None

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from ..declare.absence import Absence, parse_absences, parse_masks
+from ..declare.absence import Absence, has_redactions, parse_absences, parse_masks
 from .batches import Batches
 from .column_type import ColumnType
 from .declared import DeclaredTable
@@ -53,6 +53,7 @@ class PairedColumn:
     :ivar absences: the history's rows that were recorded without the column.
     :ivar masks: the history's rows in which it is masked.
     :ivar is_masked: it is masked, or was: it is not compared, since the history does not have the value.
+    :ivar is_redacted: values were removed from some rows.
     """
 
     name: str
@@ -62,6 +63,7 @@ class PairedColumn:
     absences: tuple[Absence, ...]
     masks: tuple[Absence, ...] = ()
     is_masked: bool = False
+    is_redacted: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,10 @@ class Pair:
     @property
     def table(self) -> QualifiedName:
         return self.trigger.table
+
+    @property
+    def redaction_table(self) -> QualifiedName:
+        return self.trigger.infrastructure.redaction_table
 
     @property
     def audit_table(self) -> QualifiedName:
@@ -159,7 +165,14 @@ def _pair_column(
     is_binary = own == other and own.name == "bytea" and not own.rest
     masks = parse_masks(comment)
     return PairedColumn(
-        name, not typed, cast, is_binary, parse_absences(comment), masks, is_masked=is_masked or bool(masks)
+        name,
+        not typed,
+        cast,
+        is_binary,
+        parse_absences(comment),
+        masks,
+        is_masked=is_masked or bool(masks),
+        is_redacted=has_redactions(comment),
     )
 
 

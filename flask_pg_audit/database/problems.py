@@ -15,6 +15,7 @@ from .declared import Declared, DeclaredTable
 from .installed import Installed, InstalledRelation
 from .name import QualifiedName
 from .render import ident, qualified
+from .seal_tables import taken_seal_names
 from .trigger import AuditTrigger
 from .view_table import is_name_taken
 
@@ -246,6 +247,8 @@ def _taken_shared_names(declared: Declared, installed: Installed) -> Iterator[st
         yield f"table {shared.mask_key_table.display}"
     if is_name_taken(declared, installed):
         yield f"table {shared.view_table.display}"
+    for name in taken_seal_names(declared, installed):
+        yield f"table {name.display}"
     sequence = installed.relations.get(shared.sequence)
     if sequence is not None and sequence.kind != "S":
         yield f"sequence {shared.sequence.display}"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Engine, MetaData
+from sqlalchemy import MetaData
 
 from ..errors import AuditConfigError, AuditInstallError
 from .action import Plan
 from .adoption import UNFINISHED
 from .declared import Declared, DeclaredTable
-from .install import plan_installation
+from .install import Bind, plan_installation
 from .installed import Installed
 from .name import QualifiedName
 
@@ -71,7 +71,7 @@ def _texts(part: Plan, codes: Sequence[str] | None = None) -> list[str]:
     return [str(action) for action in part.actions if codes is None or action.code in codes]
 
 
-def select_tables(metadata: MetaData, engine: Engine, names: Iterable[str] | None) -> Selection:
+def select_tables(metadata: MetaData, engine: Bind, names: Iterable[str] | None) -> Selection:
     """Read the catalog and choose the tables called ``names``, as declared or as messages name them.
 
     :param names: ``None`` for all audited tables.

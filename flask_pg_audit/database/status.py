@@ -8,12 +8,14 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, MetaData
 
+from . import seal_tables, view_table
 from .action import Plan
 from .install import plan_installation
 from .installed import Installed
 from .name import QualifiedName
 from .render import qualified
-from .view_table import MISSING, OUTDATED
+
+_BESIDE = (view_table.MISSING, view_table.OUTDATED, seal_tables.MISSING, seal_tables.OUTDATED)
 
 
 @dataclass(frozen=True)
@@ -61,11 +63,12 @@ def read_status(metadata: MetaData, engine: Engine) -> Iterator[TableStatus]:
 
 
 def _state(part: Plan, table: QualifiedName, installed: Installed) -> str:
-    # Whether a table records has nothing to do with the log of its readers, nor with the guard of what tables share.
+    # Whether a table records has nothing to do with the log of its readers, with seals, nor with the guard of what
+    # tables share.
     reasons = {
         action.reason
         for action in part.actions
-        if action.code not in (MISSING, OUTDATED) and not (action.guards_history and action.table is None)
+        if action.code not in _BESIDE and not (action.guards_history and action.table is None)
     }
     if part.fatal or not installed.triggers.get(table):
         return "missing"

@@ -9,6 +9,7 @@ from .declared import Declared
 from .installed import Installed
 from .name import QualifiedName
 from .render import ident, qualified
+from .seal_tables import installed_seal_tables
 from .view_table import has_view_log
 
 
@@ -19,7 +20,8 @@ def find_weaknesses(declared: Declared, installed: Installed) -> Iterator[Proble
         yield from _find_writers(table.trigger.audit_table, table.name, installed)
         yield from _find_owner(table.trigger.function_name, table.trigger.audit_table, table.name, installed)
         yield from _find_risk(table.trigger.function_name, table.trigger.audit_table, table.name, installed)
-    logs = (shared.transaction_table, shared.maintenance_table, shared.redaction_table)
+    seals = installed_seal_tables(declared, installed, shared)
+    logs = (shared.transaction_table, shared.maintenance_table, shared.redaction_table, *seals)
     for name in (*logs, shared.mask_key_table, shared.sequence):
         yield from _find_writers(name, None, installed)
     if has_view_log(declared, installed, shared):

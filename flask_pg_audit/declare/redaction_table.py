@@ -30,7 +30,7 @@ def build_redaction_table(metadata: MetaData, schema: str | None) -> Table:
         Column("reason", Text, nullable=False),
         Column("table_schema", Text, nullable=False, comment="of the audited table, then"),
         Column("table_name", Text, nullable=False),
-        Column("key", JSONB, comment="of the record; null where all were meant"),
+        Column("key", JSONB(none_as_null=True), comment="of the record; null where all were meant"),
         Column("columns", ARRAY(Text), nullable=False, comment="whose values were removed"),
         Column("audit_transaction_id", BigInteger, nullable=False),
         Column("audit_id", BigInteger, nullable=False),

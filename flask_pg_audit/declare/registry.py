@@ -21,6 +21,7 @@ from .mask import Keyed
 from .mask_key import IS_MASK_KEY_TABLE, build_mask_key_table
 from .options import AuditOptions
 from .redaction_table import IS_REDACTION_TABLE, build_redaction_table
+from .seal_tables import IS_SEAL_TABLE, build_seal_tables
 from .tables import (
     IS_AUDIT_TABLE,
     IS_AUDITED,
@@ -36,6 +37,18 @@ from .tables import (
     build_transaction_table,
     build_view_table,
     reaches_history,
+)
+
+#: What marks the tables that all audit tables share.
+_SHARED = frozenset(
+    {
+        IS_TRANSACTION_TABLE,
+        IS_VIEW_TABLE,
+        IS_MAINTENANCE_TABLE,
+        IS_REDACTION_TABLE,
+        IS_MASK_KEY_TABLE,
+        IS_SEAL_TABLE,
+    }
 )
 
 _SETTINGS = "audit.settings"
@@ -143,10 +156,8 @@ def set_audit_schema(metadata: MetaData, schema: str) -> None:
     metadata.info[_SCHEMA] = schema
     table = _find_transaction_table(metadata)
     if table is not None and table.schema != schema:
-        for mark in (IS_TRANSACTION_TABLE, IS_VIEW_TABLE, IS_MAINTENANCE_TABLE, IS_REDACTION_TABLE, IS_MASK_KEY_TABLE):
-            shared = _find(metadata, mark)
-            if shared is not None:
-                metadata.remove(shared)
+        for shared in [each for each in metadata.tables.values() if not _SHARED.isdisjoint(each.info)]:
+            metadata.remove(shared)
         _remove_sequence(metadata)
         _build_shared_tables(metadata, schema)
 
@@ -193,10 +204,16 @@ def redaction_table(metadata: MetaData) -> Table:
     return build_redaction_table(metadata, audit_schema(metadata)) if found is None else found
 
 
+def find_seal_tables(metadata: MetaData) -> tuple[Table, ...]:
+    """``audit_seal`` and ``audit_seal_leaves`` of ``metadata``; nothing where no table is audited."""
+    return tuple(t for t in metadata.tables.values() if IS_SEAL_TABLE in t.info)
+
+
 def _build_shared_tables(metadata: MetaData, schema: str | None) -> None:
     build_transaction_table(metadata, schema)
     build_maintenance_table(metadata, schema)
     build_redaction_table(metadata, schema)
+    build_seal_tables(metadata, schema)
     if metadata.info.get(_VIEWS):
         build_view_table(metadata, schema)
     if metadata.info.get(_KEYED):

@@ -27,8 +27,8 @@ MAX_CHARACTERS = 4_000_000
 class ExportRow:
     """One recorded change, written: every field is text, and ``None`` where nothing is known.
 
-    Those of ``key``, ``context``, ``changed``, ``old``, ``new``, ``masked`` and ``redacted`` are JSON. What is in them is as PostgreSQL writes it
-    in UTC: a NULL is ``null``, a column that was not recorded at the time is left out.
+    Those of ``key``, ``context``, ``changed``, ``old``, ``new``, ``masked`` and ``redacted`` are JSON. What is in them
+    is as PostgreSQL writes it in UTC: a NULL is ``null``, a column that was not recorded at the time is left out.
 
     :ivar position: the place in the order of all changes, as :meth:`Position.parse` reads it.
     :ivar at: wall clock of the statement: ``2026-01-31T12:00:00.000000Z``.
@@ -42,7 +42,7 @@ class ExportRow:
     :ivar old: the row before; ``None`` when there was none, or when it was never recorded.
     :ivar new: the row after; ``None`` for a delete and a truncate.
     :ivar masked: the names of the columns of which ``old`` or ``new`` has a mask instead of the value.
-    :ivar redacted: the names of the columns whose value was removed from ``old`` or ``new``, where they are not any more.
+    :ivar redacted: the names of the columns whose value was removed from ``old`` or ``new``, where they are no more.
 
     .. versionadded:: 0.1
     """

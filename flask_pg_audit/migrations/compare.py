@@ -17,7 +17,7 @@ from alembic.operations.ops import (
 )
 from sqlalchemy import MetaData, Table
 
-from ..database import view_table
+from ..database import seal_tables, view_table
 from ..database.action import Action, Plan
 from ..database.adoption import UNFINISHED
 from ..database.catalog import read_installed
@@ -48,7 +48,16 @@ _INFO_PREFIX = "audit."
 _DRIFT = frozenset({"trigger-disabled", "trigger-replica", "guard-disabled", "function-callable", "column-type"})
 
 #: What Alembic finds by itself, as audit tables are in the ``MetaData``.
-_FOUND_BY_ALEMBIC = frozenset({"audit-table-missing", "column-missing", view_table.MISSING, view_table.OUTDATED})
+_FOUND_BY_ALEMBIC = frozenset(
+    {
+        "audit-table-missing",
+        "column-missing",
+        view_table.MISSING,
+        view_table.OUTDATED,
+        seal_tables.MISSING,
+        seal_tables.OUTDATED,
+    }
+)
 
 #: What Alembic's own operations may need: before them. Everything else comes after tables and columns were added.
 _NEEDED_FIRST = frozenset({"schema-missing", "type-missing", "sequence-missing", _MOVED})

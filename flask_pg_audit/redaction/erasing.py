@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, TableClause
@@ -17,13 +17,19 @@ from ..database.name import QualifiedName
 from ..database.render import ident, qualified, render
 from ..declare.absence import COMMENT_PREFIX, REDACTED
 from ..errors import AuditInstallError
-from .leaves import read_leaves
+from ..seal.covered import CHANGE_KEY, ROW_KEY
+from ..seal.leaves import read_leaves
 
 #: A row of an audit table: its two numbers, and the columns whose values are to go.
 Row = tuple[int, int, tuple[str, ...]]
 
+#: Stands for the first number of a row of ``audit_view``, which has one number only.
+NO_TRANSACTION = 0
+
 #: Rows that one statement handles.
 _AT_ONCE = 500
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -71,17 +77,30 @@ def erase(
     """Make the values null, and write down from which rows, with the hashes of these before and after."""
     for part in _parts(rows):
         keys = [(transaction_id, audit_id) for transaction_id, audit_id, _ in part]
-        before = read_leaves(connection, audit_table, keys)
+        before = dict(read_leaves(connection, audit_table, CHANGE_KEY, keys))
         for columns, group in _by_columns(part):
-            _clear(connection, audit_table, columns, group)
-        after = read_leaves(connection, audit_table, keys)
-        _write_down(connection, declared, log, part, before, after)
+            values = ", ".join(f"{ident(column)} = NULL" for column in columns)
+            _update(connection, audit_table, values, CHANGE_KEY, group)
+        after = dict(read_leaves(connection, audit_table, CHANGE_KEY, keys))
+        _write_down(connection, declared, log, [(row, before.get(row[:2]), after.get(row[:2])) for row in part])
     for column in sorted({column for *_, columns in rows for column in columns}):
         mark = render("mark_redacted", table=audit_table, column=column, prefix=COMMENT_PREFIX, mark=REDACTED)
         connection.exec_driver_sql(mark, execution_options={"no_parameters": True})
 
 
-def _parts(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+def erase_views(connection: Connection, declared: Declared, log: Log, ids: Sequence[int]) -> None:
+    """Make the queries in rows of ``audit_view`` say nothing but that, and write it down likewise."""
+    table = declared.infrastructure.view_table
+    for part in _parts(ids):
+        keys = [(id_,) for id_ in part]
+        before = dict(read_leaves(connection, table, ROW_KEY, keys))
+        _update(connection, table, """query = '{"redacted": true}'""", ROW_KEY, keys)
+        after = dict(read_leaves(connection, table, ROW_KEY, keys))
+        rows = [((NO_TRANSACTION, id_, ("query",)), before.get((id_,)), after.get((id_,))) for id_ in part]
+        _write_down(connection, declared, log, rows)
+
+
+def _parts(rows: Sequence[_T]) -> Iterator[Sequence[_T]]:
     for start in range(0, len(rows), _AT_ONCE):
         yield rows[start : start + _AT_ONCE]
 
@@ -93,51 +112,42 @@ def _by_columns(rows: Iterable[Row]) -> Iterable[tuple[tuple[str, ...], list[tup
     return groups.items()
 
 
-def _clear(
-    connection: Connection, table: QualifiedName, columns: Sequence[str], keys: Sequence[tuple[int, int]]
+def _update(
+    connection: Connection, table: QualifiedName, values: str, key: Sequence[str], rows: Sequence[tuple[int, ...]]
 ) -> None:
-    values = ", ".join(f"{ident(column)} = NULL" for column in columns)
-    wanted = ", ".join(f"({int(transaction_id)}, {int(audit_id)})" for transaction_id, audit_id in keys)
-    statement = (
-        f"UPDATE {qualified(table)} SET {values} "  # noqa: S608 - names are quoted, and numbers are numbers
-        f"WHERE (audit_transaction_id, audit_id) IN ({wanted})"
-    )
+    columns = ", ".join(map(ident, key))
+    wanted = ", ".join(f"({', '.join(str(int(number)) for number in row)})" for row in rows)
+    # Names are quoted, and numbers are numbers.
+    statement = f"UPDATE {qualified(table)} SET {values} WHERE ({columns}) IN ({wanted})"  # noqa: S608
     done = connection.exec_driver_sql(statement, execution_options={"no_parameters": True}).rowcount
-    if done != len(keys):
+    if done != len(rows):
         raise AuditInstallError(
-            f"{table.display}: {done} rows were changed instead of {len(keys)}: a trigger or a rule holds others back"
+            f"{table.display}: {done} rows were changed instead of {len(rows)}: a trigger or a rule holds others back"
         )
 
 
 def _write_down(
-    connection: Connection,
-    declared: Declared,
-    log: Log,
-    rows: Sequence[Row],
-    before: Mapping[tuple[int, int], bytes],
-    after: Mapping[tuple[int, int], bytes],
+    connection: Connection, declared: Declared, log: Log, rows: Iterable[tuple[Row, bytes | None, bytes | None]]
 ) -> None:
-    connection.execute(
-        sa.insert(log_table(declared)),
-        [
-            {
-                "redacted_at": log.redacted_at,
-                "maintenance_id": log.maintenance_id,
-                "username": log.username,
-                "db_role": log.db_role,
-                "reason": log.reason,
-                "table_schema": log.table.schema,
-                "table_name": log.table.name,
-                "key": sa.null() if log.key is None else dict(log.key),
-                "columns": list(columns),
-                "audit_transaction_id": transaction_id,
-                "audit_id": audit_id,
-                "leaf_before": before.get((transaction_id, audit_id)),
-                "leaf_after": after.get((transaction_id, audit_id)),
-            }
-            for transaction_id, audit_id, columns in rows
-        ],
-    )
+    values = [
+        {
+            "redacted_at": log.redacted_at,
+            "maintenance_id": log.maintenance_id,
+            "username": log.username,
+            "db_role": log.db_role,
+            "reason": log.reason,
+            "table_schema": log.table.schema,
+            "table_name": log.table.name,
+            "key": None if log.key is None else dict(log.key),
+            "columns": list(columns),
+            "audit_transaction_id": transaction_id,
+            "audit_id": audit_id,
+            "leaf_before": before,
+            "leaf_after": after,
+        }
+        for (transaction_id, audit_id, columns), before, after in rows
+    ]
+    connection.execute(sa.insert(log_table(declared)), values)
 
 
 def log_table(declared: Declared) -> TableClause:

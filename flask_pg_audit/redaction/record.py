@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import ColumnElement, Connection, Engine, FromClause, MetaData, Text
+from sqlalchemy import ColumnElement, Connection, Engine, FromClause, MetaData, Select, Text
 
 from ..database.batches import Batches, open_batches
 from ..database.declared import DeclaredTable
 from ..database.patience import LOCK_TIMEOUT, TRIES, Patience
 from ..database.selection import Selection, select_tables
 from ..errors import AuditConfigError, AuditError
+from ..history.changes import Changes
 from ..history.equality import differ
 from ..history.filter import ChangeFilter
 from ..history.key import format_key, key_of
-from ..history.changes import Changes
 from ..history.recorded import RecordedTable, read_recorded_tables
 from .erasing import Row, begin, erase
 
@@ -131,10 +131,8 @@ class _Redaction:
         """The key as PostgreSQL writes it, and the changes that have values."""
         changes = Changes(recorded)
         new = changes.new
-        query = sa.select(
-            *(sa.cast(new.c[name], Text).label(f"key_{n}") for n, name in enumerate(self.key)),
-            *place_and_values(new, self.columns),
-        ).select_from(new)
+        key: list[Any] = [sa.cast(new.c[name], Text).label(f"key_{n}") for n, name in enumerate(self.key)]
+        query: Select[Any] = sa.select(*key, *place_and_values(new, self.columns)).select_from(new)
         found = self.connection.execute(ChangeFilter(key=self.key).apply(query, changes)).all()
         if not found:
             shown = format_key(list(self.key.values()))
@@ -156,7 +154,9 @@ class _Redaction:
         if not same:
             return
         joined = new.join(live, sa.and_(*(by_name[name] == value for name, value in self.key.items())))
-        query = ChangeFilter(key=self.key).apply(sa.select(*map(_any, same)).select_from(joined), changes)
+        flags_: list[Any] = [_any(flag) for flag in same]
+        compared: Select[Any] = sa.select(*flags_).select_from(joined)
+        query = ChangeFilter(key=self.key).apply(compared, changes)
         flags = self.connection.execute(query).one()
         if still := [name for name, flag in zip(shown, flags, strict=True) if flag]:
             raise AuditError(
@@ -191,7 +191,7 @@ def check_columns(recorded: RecordedTable, columns: Sequence[str]) -> None:
             )
 
 
-def place_and_values(images: FromClause, columns: Sequence[str]) -> list[ColumnElement[Any]]:
+def place_and_values(images: FromClause, columns: Sequence[str]) -> list[Any]:
     """Where an image is, and which of the columns have a value in it."""
     flags = (images.c[name].is_not(None).label(f"has_{n}") for n, name in enumerate(columns))
     return [images.c.audit_transaction_id, images.c.audit_id, *flags]

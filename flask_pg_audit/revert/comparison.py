@@ -190,7 +190,8 @@ def read_differences(
     columns = []
     for label, images in (("expected", sources.expected), ("found", sources.live)):
         for n, name in enumerate(table.written):
-            value = sa.type_coerce(images.c[name], reading_type(table.type_of(name)))
+            type_ = table.type_of(name) if images is sources.live else table.recorded.column(name).type
+            value = sa.type_coerce(images.c[name], reading_type(type_))
             columns.append(value.label(f"{label}_{n}"))
     query = sa.select(*columns).select_from(sources.joined).order_by(sources.places.c.n)
     return [(_values(row, "expected", table), _values(row, "found", table)) for row in connection.execute(query)]

@@ -24,7 +24,8 @@ _JSON_PART = re.compile(r'"(?:[^"\\]|\\.)*"?|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOT
 class Shown:
     """A value on a page.
 
-    :ivar kind: ``absent``, it was not recorded; ``redacted``, it was removed; ``null``; ``empty``; ``bytes``; or ``text``.
+    :ivar kind: ``absent``, it was not recorded; ``redacted``, it was removed; ``null``; ``empty``; ``bytes``; or
+        ``text``.
     :ivar text: what is shown of it, nothing in it invisible.
     :ivar before: what is left out before the text, in words; empty for nothing.
     :ivar size: how long the whole is, in words; empty where all of it is shown.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -42,6 +42,9 @@ class AuditConfig:
         password.
     :ivar request_id_header: the incoming header that names the request; ``None`` means that ids are always made up.
     :ivar context_exclude: keys of the request's metadata that are not recorded, such as ``["user_agent"]``.
+    :ivar seal_key: signs seals: a secret of 32 bytes or more, or an Ed25519 key as PEM; ``None`` signs nothing.
+    :ivar seal_key_file: a file that has it, instead.
+    :ivar seal_old_keys: keys that signed earlier seals, or their public halves.
     """
 
     url_prefix: str = "/audit"
@@ -61,6 +64,9 @@ class AuditConfig:
     trust_basic_auth: bool = True
     request_id_header: str | None = "X-Request-ID"
     context_exclude: Sequence[str] = ()
+    seal_key: str | bytes | None = field(default=None, repr=False)
+    seal_key_file: str | None = None
+    seal_old_keys: Sequence[str | bytes] = field(default=(), repr=False)
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> AuditConfig:
@@ -100,11 +106,24 @@ class AuditConfig:
         exclude = self.context_exclude
         good_list = isinstance(exclude, (list, tuple, set, frozenset)) and all(isinstance(key, str) for key in exclude)
         _expect("CONTEXT_EXCLUDE", exclude, good_list, "a list of keys")
+        self._check_seal_keys()
         roles = self.app_role
         good_roles = isinstance(roles, (list, tuple, set, frozenset)) and all(isinstance(r, str) and r for r in roles)
         _expect("APP_ROLE", roles, good_roles or _is_name_or_none(roles), "the name of a role, several, or None")
         attribute = self.username_attribute
         _expect("USERNAME_ATTRIBUTE", attribute, _is_name_or_none(attribute), "the name of an attribute or None")
+
+    def _check_seal_keys(self) -> None:
+        # What somebody meant to be a key is not shown.
+        shown = type(self.seal_key).__name__
+        _expect("SEAL_KEY", shown, self.seal_key is None or isinstance(self.seal_key, (str, bytes)), "a str or bytes")
+        path = self.seal_key_file
+        _expect("SEAL_KEY_FILE", path, _is_name_or_none(path), "the name of a file or None")
+        both = self.seal_key is not None and path is not None
+        _expect("SEAL_KEY_FILE", path, not both, "None where there is an AUDIT_SEAL_KEY")
+        old = self.seal_old_keys
+        good = isinstance(old, (list, tuple)) and all(isinstance(key, (str, bytes)) for key in old)
+        _expect("SEAL_OLD_KEYS", type(old).__name__, good, "a list of keys, each a str or bytes")
 
     @property
     def app_roles(self) -> tuple[str, ...]:

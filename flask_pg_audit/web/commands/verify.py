@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 from flask.cli import with_appcontext
@@ -13,6 +14,7 @@ from ...database.differences import REPAIRABLE, Verified
 from ...database.verify import LIMIT, verify
 from ...errors import AuditError
 from ...ui.text import visible
+from . import verify_seals
 from .group import (
     audit_cli,
     batch_size_option,
@@ -22,6 +24,7 @@ from .group import (
     progress_bar,
     tables_argument,
 )
+from .verify_seals import SealOptions
 
 _Found = Sequence[tuple[str | None, Verified]]
 
@@ -38,6 +41,28 @@ _Found = Sequence[tuple[str | None, Verified]]
     help="How many differences of each kind and table are shown; all are counted.",
 )
 @click.option("--repair", is_flag=True, help="Write the images that the history lacks.")
+@click.option("--seals", is_flag=True, help="Compare history with its seals instead.")
+@click.option(
+    "--from",
+    "copies",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="With --seals: the copies of the seals that were kept elsewhere.",
+)
+@click.option(
+    "--key-file",
+    "key_files",
+    type=click.Path(path_type=Path, dir_okay=False),
+    multiple=True,
+    metavar="FILE",
+    help="With --seals: a key that seals were signed with, or its public half; more than one may be given.",
+)
+@click.option(
+    "--pruned",
+    multiple=True,
+    metavar="TABLE",
+    help="With --seals: a table whose oldest rows may be gone, such as audit_view.",
+)
 @batch_size_option
 @lock_options
 @bind_option
@@ -47,6 +72,10 @@ def verify_command(
     as_json: bool,
     limit: int,
     repair: bool,
+    seals: bool,
+    copies: Path | None,
+    key_files: tuple[Path, ...],
+    pruned: tuple[str, ...],
     batch_size: int,
     lock_timeout: float,
     tries: int,
@@ -55,8 +84,15 @@ def verify_command(
     """Exit with 1, and a line for each difference, unless every live row is as its last image.
 
     Compares each TABLE, or all audited tables, with their history: finds writes that bypassed auditing, and history
-    that was deleted. Others may write meanwhile.
+    that was deleted. With --seals: unless every sealed row is what it was when it was sealed. Others may write
+    meanwhile.
     """
+    options = SealOptions(copies, key_files, pruned)
+    if seals:
+        _refuse(bool(tables or repair), "--seals looks at everything that is sealed, and repairs nothing")
+        verify_seals.run(options, as_json, limit, bind_key)
+        return
+    _refuse(options != SealOptions(), "--from, --key-file and --pruned are for --seals")
     found: list[tuple[str | None, Verified]] = []
     for key, metadata, engine, names in chosen(tables, bind_key):
         with progress_bar("comparing") as progress:
@@ -77,6 +113,11 @@ def verify_command(
     else:
         _echo(found, repair)
     _exit(found, repair)
+
+
+def _refuse(is_wrong: bool, why: str) -> None:
+    if is_wrong:
+        raise click.UsageError(why)
 
 
 def _echo(found: _Found, repair: bool) -> None:
