@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, Integer, MetaData, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.exc import DBAPIError
 
 from flask_pg_audit import (
     AuditConfigError,
@@ -30,6 +31,7 @@ from flask_pg_audit.revert import revert, undelete
 from flask_pg_audit.seal import seal, verify_seals
 from tests.capture import audited_table, column, execute, install, recorded, rewriting, role, rows, run
 from tests.reverting import history, last
+from tests.tamper import tamper
 
 
 def person(**options: Any) -> Table:
@@ -231,7 +233,9 @@ def test_a_forged_redaction_is_found(engine: Engine, table: Table) -> None:
     metadata = table.metadata
     redact(metadata, engine, "person", 1, ["email"])
     seal(metadata, engine)
-    run(engine, rewriting("UPDATE audit_redaction SET reason = 'another'"))
+    with pytest.raises(DBAPIError, match="never opened"):
+        run(engine, rewriting("UPDATE audit_redaction SET reason = 'another'"))
+    tamper(engine, "UPDATE audit_redaction SET reason = 'another'")
     assert {(f.kind, f.table) for f in verify_seals(metadata, engine).findings} == {("row-changed", "audit_redaction")}
 
 

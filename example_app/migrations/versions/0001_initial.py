@@ -2,7 +2,7 @@
 
 Revision ID: 0001
 Revises:
-Create Date: 2026-11-25 20:31:45.605315
+Create Date: 2026-11-25 20:56:07.331941
 
 """
 
@@ -57,6 +57,31 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_maintenance")),
         comment="When history was opened for rewriting, by whom and why (flask_pg_audit)",
+        if_not_exists=True,
+    )
+    op.create_table(
+        "audit_redaction",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("redacted_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("maintenance_id", sa.BigInteger(), nullable=False, comment="row of audit_maintenance"),
+        sa.Column("username", sa.Text(), nullable=True, comment="who was logged in"),
+        sa.Column("db_role", sa.String(length=64), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("table_schema", sa.Text(), nullable=False, comment="of the audited table, then"),
+        sa.Column("table_name", sa.Text(), nullable=False),
+        sa.Column(
+            "key",
+            postgresql.JSONB(none_as_null=True, astext_type=sa.Text()),
+            nullable=True,
+            comment="of the record; null where all were meant",
+        ),
+        sa.Column("columns", postgresql.ARRAY(sa.Text()), nullable=False, comment="whose values were removed"),
+        sa.Column("audit_transaction_id", sa.BigInteger(), nullable=False),
+        sa.Column("audit_id", sa.BigInteger(), nullable=False),
+        sa.Column("leaf_before", sa.LargeBinary(), nullable=True, comment="hash of the row, as seals have it"),
+        sa.Column("leaf_after", sa.LargeBinary(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_redaction")),
+        comment="What was removed from history, by whom and why (flask_pg_audit)",
         if_not_exists=True,
     )
     op.create_table(
@@ -344,6 +369,9 @@ def upgrade() -> None:
         comment="Audit trail of order_line, written by triggers (flask_pg_audit)",
         if_not_exists=True,
     )
+    with op.batch_alter_table("audit_redaction", schema=None) as batch_op:
+        batch_op.create_index("ix_audit_redaction_audit_id", ["audit_id"], unique=False, if_not_exists=True)
+
     with op.batch_alter_table("audit_transaction", schema=None) as batch_op:
         batch_op.create_index(
             "ix_audit_transaction_actor_id",
@@ -1823,6 +1851,15 @@ def upgrade() -> None:
         """,
         "ALTER TABLE public.audit_maintenance ENABLE ALWAYS TRIGGER audit_refuse_rewriting",
     )
+    # create trigger audit_refuse_rewriting on audit_redaction (missing)
+    op.audit_ddl(
+        """
+        CREATE OR REPLACE TRIGGER audit_refuse_rewriting
+        BEFORE UPDATE OR DELETE OR TRUNCATE ON public.audit_redaction
+        FOR EACH STATEMENT EXECUTE FUNCTION public.audit_refuse_rewriting()
+        """,
+        "ALTER TABLE public.audit_redaction ENABLE ALWAYS TRIGGER audit_refuse_rewriting",
+    )
     # create trigger audit_refuse_rewriting on audit_view (missing)
     op.audit_ddl(
         """
@@ -1866,6 +1903,10 @@ def downgrade() -> None:
     # undo: create trigger audit_refuse_rewriting on audit_view (missing)
     op.audit_ddl(
         "DROP TRIGGER IF EXISTS audit_refuse_rewriting ON public.audit_view",
+    )
+    # undo: create trigger audit_refuse_rewriting on audit_redaction (missing)
+    op.audit_ddl(
+        "DROP TRIGGER IF EXISTS audit_refuse_rewriting ON public.audit_redaction",
     )
     # undo: create trigger audit_refuse_rewriting on audit_maintenance (missing)
     op.audit_ddl(
@@ -2100,6 +2141,9 @@ def downgrade() -> None:
         pass  # the index ix_audit_transaction_issued_at: stays
         pass  # the index ix_audit_transaction_actor_id: stays
 
+    with op.batch_alter_table("audit_redaction", schema=None) as batch_op:
+        pass  # the index ix_audit_redaction_audit_id: stays
+
     pass  # order_line_audit and its history: stays
     pass  # product_tag_audit and its history: stays
     with op.batch_alter_table("order_line", schema=None) as batch_op:
@@ -2125,5 +2169,6 @@ def downgrade() -> None:
     pass  # audit_transaction and its history: stays
     pass  # audit_seal_leaves and its history: stays
     pass  # audit_seal and its history: stays
+    pass  # audit_redaction and its history: stays
     pass  # audit_maintenance and its history: stays
     # ### end Alembic commands ###
