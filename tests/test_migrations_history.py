@@ -29,6 +29,7 @@ def test_down_to_nothing_and_up_again(project: Project) -> None:
     assert {name for name in of_kinds(project.catalog, "relation")} == {
         "relation note_audit",
         "relation audit_maintenance",
+        "relation audit_redaction",
         "relation audit_transaction",
         "relation audit_view",
         "relation audit_seal",
