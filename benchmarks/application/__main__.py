@@ -18,9 +18,10 @@ from benchmarks.application.steps import QUICK_PLAN, Plan
 from benchmarks.writing import page
 
 
-def measure_all(quick: bool, say: Callable[[str], object]) -> Applications:
-    """Everybody; with ``quick`` nobody from PyPI, and in fewer rounds."""
-    return measure(own() if quick else own() + from_pypi(), QUICK_PLAN if quick else Plan(), say)
+def measure_all(quick: bool, only_own: bool, say: Callable[[str], object]) -> Applications:
+    """Everybody, or nobody from PyPI; ``quick`` is that, too, in fewer rounds."""
+    chosen = own() if quick or only_own else own() + from_pypi()
+    return measure(chosen, QUICK_PLAN if quick else Plan(), say)
 
 
 def show(applications: Applications) -> None:
@@ -34,11 +35,12 @@ def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer rounds and objects, and nothing from PyPI")
+    parser.add_argument("--own", action="store_true", help="nothing from PyPI")
     parser.add_argument("--write", action="store_true", help="put the figures into the documentation")
     options = parser.parse_args()
     start = time.perf_counter()
     applications = measure_all(
-        options.quick, lambda line: print(f"[{time.perf_counter() - start:4.0f} s] {line}", flush=True)
+        options.quick, options.own, lambda line: print(f"[{time.perf_counter() - start:4.0f} s] {line}", flush=True)
     )
     show(applications)
     print(f"\n{time.perf_counter() - start:.0f} s")

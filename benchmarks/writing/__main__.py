@@ -125,10 +125,11 @@ def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer rounds and rows, and nothing from PyPI")
+    parser.add_argument("--own", action="store_true", help="nothing from PyPI")
     parser.add_argument("--write", action="store_true", help="put the figures into the documentation")
     options = parser.parse_args()
     plan = QUICK_PLAN if options.quick else Plan()
-    chosen: tuple[Contender, ...] = own() if options.quick else own() + from_pypi()
+    chosen: tuple[Contender, ...] = own() if options.quick or options.own else own() + from_pypi()
     start = time.perf_counter()
 
     def say(line: str) -> None:
@@ -136,7 +137,7 @@ def main() -> None:
 
     with arena(chosen, (*SHAPES, PARENT, CHILD)) as place:
         figures = measure(place, plan, say)
-    applications = measure_applications(options.quick, say)
+    applications = measure_applications(options.quick, options.own, say)
     figures = replace(figures, application=applications)
     show(figures)
     show_applications(applications)
