@@ -1,8 +1,8 @@
 """An audit trail for Flask on PostgreSQL: every change, who made it, and what it was before."""
 
+from . import mask
 from .context.settings import set_session_vars
 from .database.install import install_audit_triggers, uninstall_audit_triggers
-from .declare import mask
 from .declare.options import audited
 from .declare.registry import enable
 from .errors import (

@@ -44,14 +44,14 @@ def find_covered(declared: Declared, installed: Installed) -> tuple[CoveredTable
     found = [CoveredTable(shared.transaction_table, ROW_KEY, shared.transaction_table)]
     if shared.maintenance_table in installed.relations:
         found.append(CoveredTable(shared.maintenance_table, ROW_KEY, shared.maintenance_table))
-    if shared.redaction_table in installed.relations:
-        found.append(CoveredTable(shared.redaction_table, ROW_KEY, shared.redaction_table))
     if has_view_log(declared, installed, shared):
         found.append(CoveredTable(shared.view_table, ROW_KEY, shared.view_table))
     for name in sorted({*declared.audit_tables, *_recorded(declared, installed)}):
         relation = installed.relations.get(name)
         if relation is not None and relation.is_table and set(CHANGE_KEY) <= relation.columns.keys():
             found.append(CoveredTable(name, CHANGE_KEY, shared.transaction_table))
+    if shared.redaction_table in installed.relations:
+        found.append(CoveredTable(shared.redaction_table, ROW_KEY, shared.redaction_table))
     return tuple(found)
 
 
