@@ -16,6 +16,8 @@
 #                 a history of five million changes, how long reading it takes, and whether the plans are as promised
 #   make bench-pages
 #                 the same history, and how long each page of the audit log takes on it
+#   make soak     a million transactions while the server is killed, the disk is full and so on, all of them
+#                 counted; SOAK_ARGS="--requests 20000 --seconds 60" for less
 #
 # PYTHON=/path/to/python3.12 chooses the interpreter, VENV=.venv-3.12 the environment's folder.
 
@@ -26,10 +28,11 @@ STAMP := $(VENV)/.installed-test
 DOCS_STAMP := $(VENV)/.installed-docs
 WORKERS ?= 2
 BENCH_ARGS ?=
+SOAK_ARGS ?=
 PYTEST_ARGS ?=
 
 .PHONY: help demo test lint types pytest docs screenshots translations bench bench-quick bench-guard \
-	bench-reading bench-pages clean
+	bench-reading bench-pages soak clean
 .DEFAULT_GOAL := help
 
 help:
@@ -74,6 +77,9 @@ bench-reading: $(STAMP)
 
 bench-pages: $(STAMP)
 	$(BIN)/python -m benchmarks.pages $(BENCH_ARGS)
+
+soak: $(STAMP)
+	$(BIN)/python -m soak $(SOAK_ARGS)
 
 clean:
 	rm -rf .venv .venv-* .ci/cache build dist docs/_build .hypothesis .import_linter_cache \

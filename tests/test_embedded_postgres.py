@@ -174,9 +174,9 @@ STARTING = """
 from tools import embedded_postgres
 
 class Told(embedded_postgres.EmbeddedPostgres):
-    def _start_server(self, programs):
+    def _start_server(self):
         print(self._keeper.pid, self._home, flush=True)
-        super()._start_server(programs)
+        super()._start_server()
 
 with Told():
     print("ready", flush=True)

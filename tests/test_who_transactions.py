@@ -241,6 +241,41 @@ def test_a_lost_connection_is_replaced_and_told_again(site: Blog) -> None:
     assert site.posts() == [("kept", "alice", None)]
 
 
+def test_a_connection_that_is_lost_within_a_savepoint_says_so(site: Blog) -> None:
+    """Going back to the savepoint is what the context manager does then; it is no second error."""
+    with site.app.app_context(), site.audit.context(username="alice"):
+        site.db.session.add(site.Post(title="lost"))
+        with pytest.raises(DBAPIError), site.db.session.begin_nested():
+            site.db.session.add(site.Post(title="lost too"))
+            site.db.session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        site.db.session.rollback()
+        site.db.session.add(site.Post(title="kept"))
+        site.db.session.commit()
+    assert site.posts() == [("kept", "alice", None)]
+
+
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg_async"])
+def test_an_async_connection_that_is_lost_within_a_savepoint_says_so(database: Database, driver: str) -> None:
+    with blog(database.url("psycopg")) as site, site.app.app_context():
+        engine = create_async_engine(database.url(driver), pool_size=1, max_overflow=0)
+        site.audit.watch(engine)
+
+        async def run() -> None:
+            async with AsyncSession(engine) as session:
+                with pytest.raises(DBAPIError):
+                    async with session.begin_nested():
+                        session.add(site.Post(title="lost"))
+                        await session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+                await session.rollback()
+                session.add(site.Post(title="kept"))
+                await session.commit()
+            await engine.dispose()
+
+        with site.audit.context(username="alice"):
+            asyncio.run(run())
+        assert site.posts() == [("kept", "alice", None)]
+
+
 def test_set_session_vars_after_the_apps_own_settings_wins_for_the_transaction(site: Blog) -> None:
     with site.app.app_context(), site.audit.context(username="alice"):
         set_session_vars(site.db.session, username="bob")

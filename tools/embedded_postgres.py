@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from sqlalchemy import URL, Engine, create_engine
+from typing_extensions import Self
 
 # Nothing outlives the server, so nothing has to survive a crash of the machine.
 THROWAWAY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
@@ -65,15 +66,18 @@ class EmbeddedPostgres:
     :raises EmbeddedPostgresError: no binaries were found, or the server does not come up.
     """
 
+    #: The program of the shell that looks after the server.
+    keeper = KEEPER
+
     def __init__(self, bin_dir: Path | None = None, settings: Mapping[str, str] = THROWAWAY) -> None:
-        programs = find_binaries(bin_dir)
+        self._programs = find_binaries(bin_dir)
         self._account = _unprivileged_account()
         self._home = _make_home(self._account)
         # Not a file in the directory: it must still be there to read when the keeper has removed that.
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed by stop)
         self._keeper = self._start_keeper({"listen_addresses": "", **settings})
         try:
-            self._start_server(programs)
+            self._start_server()
         except BaseException:
             self.stop()
             raise
@@ -113,7 +117,7 @@ class EmbeddedPostgres:
             shutil.rmtree(self._home, ignore_errors=True)
         self._log.close()
 
-    def __enter__(self) -> EmbeddedPostgres:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -126,7 +130,7 @@ class EmbeddedPostgres:
     def _start_keeper(self, settings: Mapping[str, str]) -> subprocess.Popen[bytes]:
         """Start it before anything else: from then on the directory is removed, whatever happens to us."""
         return subprocess.Popen(
-            ["/bin/sh", "-c", KEEPER, "keeper", self._home, *(f"--{k}={v}" for k, v in settings.items())],
+            ["/bin/sh", "-c", self.keeper, "keeper", self._home, *(f"--{k}={v}" for k, v in settings.items())],
             stdin=subprocess.PIPE,
             stdout=self._log,
             stderr=self._log,
@@ -137,13 +141,16 @@ class EmbeddedPostgres:
             **self._account,
         )
 
-    def _start_server(self, programs: Path) -> None:
-        _pipe(self._keeper).write(os.fsencode(self._readable(programs)) + b"\n")
+    def _start_server(self) -> None:
+        _pipe(self._keeper).write(os.fsencode(self._readable(self._programs)) + b"\n")
+        self._wait_until_ready()
+
+    def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + SECONDS_TO_START
         while not self._is_ready():
             if self._keeper.poll() is not None or time.monotonic() > deadline:
                 raise EmbeddedPostgresError(
-                    f"PostgreSQL from {programs} did not start. The end of its log:\n{self._log_tail()}\n"
+                    f"PostgreSQL from {self._programs} did not start. The end of its log:\n{self._log_tail()}\n"
                     "Name other binaries in AUDIT_POSTGRES_BIN (the folder of postgres and initdb)."
                 )
             time.sleep(0.01)

@@ -48,7 +48,9 @@ def watch_cursors(engine: Engine, resolve: Resolver) -> None:
 
     @event.listens_for(engine, "rollback_savepoint")
     def rollback_savepoint(connection: Connection, name: str, context: object) -> None:
-        watcher.forget(connection.connection.dbapi_connection)
+        # SQLAlchemy comes here with a connection that was lost as well, and asking for it then is an error.
+        if not connection.invalidated:
+            watcher.forget(connection.connection.dbapi_connection)
 
 
 class _Watcher:

@@ -51,7 +51,9 @@ def watch_executions(engine: Engine, resolve: Resolver) -> None:
 
     @event.listens_for(engine, "rollback_savepoint")
     def rollback_savepoint(connection: Connection, name: str, context: object) -> None:
-        _forget(connection)
+        # Of a connection that was lost, there is nothing to forget, and asking for it is an error.
+        if not connection.invalidated:
+            _forget(connection)
 
 
 def _apply(connection: Connection, wanted: Mapping[str, str] | None) -> None:
