@@ -1,5 +1,6 @@
 """An audit trail for Flask on PostgreSQL: every change, who made it, and what it was before."""
 
+from . import mask
 from .context.settings import set_session_vars
 from .database.install import install_audit_triggers, uninstall_audit_triggers
 from .declare.options import audited
@@ -31,6 +32,7 @@ __all__ = [
     "audited",
     "enable",
     "install_audit_triggers",
+    "mask",
     "set_session_vars",
     "uninstall_audit_triggers",
 ]

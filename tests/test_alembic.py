@@ -206,6 +206,7 @@ def test_revision_upgrade_install_downgrade(environment: Config, engine: Engine)
     assert rows(engine, "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1") == [
         ("alembic_version",),
         ("audit_maintenance",),
+        ("audit_redaction",),
         ("audit_seal",),
         ("audit_seal_leaves",),
         ("audit_transaction",),

@@ -93,7 +93,7 @@ def test_it_works_with_its_tables_and_all_is_recorded_as_its_own(site: Site) -> 
     [
         *(
             f"{attack} {table}{rest}"
-            for table in ("item_audit", "audit_transaction", "audit_maintenance")
+            for table in ("item_audit", "audit_transaction", "audit_maintenance", "audit_redaction")
             for attack, rest in (
                 ("INSERT INTO", " DEFAULT VALUES"),
                 ("UPDATE", " SET {0} = {0}"),
@@ -144,7 +144,7 @@ def test_it_may_not(site: Site, attack: str) -> None:
 
 def test_it_reads_history_and_adds_to_the_log_of_readers_without_a_right_on_its_numbers(site: Site) -> None:
     run(site.app, "INSERT INTO audit_view (action, page, query) VALUES ('view', 'p', '{}')")
-    for table in ("item_audit", "audit_transaction", "audit_maintenance", "audit_view"):
+    for table in ("item_audit", "audit_transaction", "audit_maintenance", "audit_redaction", "audit_view"):
         assert rows(site.app, f"SELECT count(*) >= 0 FROM {table}") == [(True,)]
 
 

@@ -113,7 +113,7 @@ def test_recording_goes_on(engine: Engine, metadata: MetaData) -> None:
 
 def test_no_trigger_is_on_the_way_of_an_insert(engine: Engine, metadata: MetaData) -> None:
     """4 is the bit of INSERT."""
-    assert rows(engine, "SELECT count(*) FROM pg_trigger WHERE tgname = 'audit_refuse_rewriting'") == [(6,)]
+    assert rows(engine, "SELECT count(*) FROM pg_trigger WHERE tgname = 'audit_refuse_rewriting'") == [(7,)]
     assert (
         rows(engine, "SELECT tgname FROM pg_trigger WHERE tgname = 'audit_refuse_rewriting' AND tgtype & 4 > 0") == []
     )
@@ -178,6 +178,9 @@ def test_maintenance_does_not_open_its_own_record(engine: Engine, metadata: Meta
         "DELETE FROM audit_maintenance",
         "UPDATE audit_maintenance SET reason = ''",
         "TRUNCATE audit_maintenance",
+        "DELETE FROM audit_redaction",
+        "UPDATE audit_redaction SET reason = ''",
+        "TRUNCATE audit_redaction",
     ):
         refused(engine, "SELECT audit_begin_maintenance('to remove the traces')", attack)
         with pytest.raises(DBAPIError, match="is not rewritten"):

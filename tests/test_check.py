@@ -587,7 +587,7 @@ def test_everybody_may_write_history_and_so_may_who_may_write_all_data(engine: E
         found = lines(engine, metadata)
         assert [line.split(" may ")[0] for line in found] == [
             f"audit-table-writable: item: {writer}",
-            *[f"audit-table-writable: {writer}"] * 5,
+            *[f"audit-table-writable: {writer}"] * 6,
         ]
         assert all(line.endswith(f"fix: REVOKE pg_write_all_data FROM {writer}") for line in found)
         run(engine, f"REVOKE pg_write_all_data FROM {writer}")
@@ -627,7 +627,7 @@ def test_every_finding_has_a_reason() -> None:
     )
     made = set(
         re.findall(
-            r'"((?:adoption|app|audit|child|column|function|guard|history|index|name|partition|row|schema|seal-table|sequence|'
+            r'"((?:adoption|app|audit|child|column|function|guard|history|index|mask|name|partition|row|schema|seal-table|sequence|'
             r'table|trigger|type|view)-[a-z-]+)"',
             source,
         )

@@ -34,7 +34,7 @@ from tests.server import Database
 
 enable()
 
-SHARED = ("audit_maintenance", "audit_seal", "audit_seal_leaves", "audit_transaction")
+SHARED = ("audit_maintenance", "audit_redaction", "audit_seal", "audit_seal_leaves", "audit_transaction")
 
 
 def columns_on_server(engine: Engine, table: str) -> dict[str, str]:

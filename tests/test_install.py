@@ -70,7 +70,7 @@ def test_killed_in_the_middle_nothing_is_half_installed(engine: Engine, database
         install_audit_triggers(metadata, engine)
     assert rows(killer, "SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal") == [(0,)]
     assert rows(killer, "SELECT count(*) FROM pg_proc WHERE prosrc LIKE '%flask_pg_audit%'") == [(0,)]
-    assert len(install_audit_triggers(metadata, killer).actions) == 15
+    assert len(install_audit_triggers(metadata, killer).actions) == 16
     killer.dispose()
 
 
@@ -84,7 +84,7 @@ def test_two_at_once_both_succeed_and_one_does_the_work(database: Database) -> N
 
     with ThreadPoolExecutor(4) as threads:
         done = list(threads.map(count_actions, engines))
-    assert sorted(done) == [0, 0, 0, 15]
+    assert sorted(done) == [0, 0, 0, 16]
     for engine in engines:
         engine.dispose()
 
@@ -169,7 +169,7 @@ def test_uninstalling_keeps_the_history(engine: Engine) -> None:
     metadata = item()
     install(engine, metadata)
     run(engine, "INSERT INTO item VALUES (1)")
-    assert len(uninstall_audit_triggers(metadata, engine).actions) == 15
+    assert len(uninstall_audit_triggers(metadata, engine).actions) == 16
     run(engine, "INSERT INTO item VALUES (2)")
     assert recorded(engine, "item", "id") == [("I", 1)]
     assert rows(engine, "SELECT count(*) FROM pg_proc WHERE prosrc LIKE '%flask_pg_audit%'") == [(0,)]

@@ -8,6 +8,7 @@ import pytest
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import ARRAY, BigInteger, Column, Enum, Float, Integer, Numeric, SmallInteger, String, Text
 
+from flask_pg_audit import mask
 from tests.catalog import of_kinds, read_history
 from tests.revisions import EVERY_KIND, RECORDED, Models, Project, Version, note, other, together
 
@@ -29,6 +30,7 @@ def test_down_to_nothing_and_up_again(project: Project) -> None:
     assert {name for name in of_kinds(project.catalog, "relation")} == {
         "relation note_audit",
         "relation audit_maintenance",
+        "relation audit_redaction",
         "relation audit_transaction",
         "relation audit_view",
         "relation audit_seal",
@@ -254,3 +256,30 @@ def test_text_becomes_an_enum_and_history_stays_text(project: Project) -> None:
     project.run("INSERT INTO note (text, state) VALUES ('b', 'open')")
     assert project.rows("SELECT state FROM note_audit ORDER BY audit_id") == [("no label",), ("no label",), ("open",)]
     assert two.migrate() is None
+
+
+def test_a_mask_comes_and_goes(project: Project) -> None:
+    def card(**options: Any) -> Models:
+        return note(Column("pin", Integer), **options)
+
+    insert = "INSERT INTO note (id, text, pin) SELECT count(*), 'someone', 1234 FROM note"
+    recorded = "SELECT text, pin::text FROM note_audit ORDER BY audit_id"
+    one = project.start(card())
+    project.run(insert)
+    two = project.version(card(mask={"text": mask.partial(1), "pin": "keyed"}))
+    two.migrate_and_upgrade()
+    two.is_settled()
+    project.run(insert)
+    assert "UNLOGGED" in "".join(path.read_text() for path in project.revisions)
+    (clear, (text, pin)) = project.rows(recorded)
+    assert (clear, text, len(pin)) == (("someone", "1234"), "s***", 73)
+    three = project.version(card())
+    three.migrate_and_upgrade()
+    three.is_settled()
+    project.run(insert)
+    assert project.rows(recorded) == [clear, (text, pin), clear]
+    one.downgrade("base")
+    assert project.rows(recorded) == [clear, (text, pin), clear]
+    one.upgrade()
+    project.run(insert)
+    assert project.rows(recorded) == [clear, (text, pin), clear, clear]

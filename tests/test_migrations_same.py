@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import INET, JSONB, TSTZRANGE
 
-from flask_pg_audit import audited
+from flask_pg_audit import audited, mask
 from tests.catalog import Catalog
 from tests.revisions import Models, Project, note
 
@@ -95,6 +95,19 @@ def quoted(db: SQLAlchemy) -> None:
         db.Table(name, key, Column("%", Text), Column("text", Text), info=audited())
 
 
+def masked(db: SQLAlchemy) -> None:
+    """Masks that fit, and masks that are text in the history."""
+    db.Table(
+        "card",
+        Column("id", Integer, primary_key=True),
+        Column("name", Text),
+        Column("pin", Integer),
+        Column("iban", String(34)),
+        Column("born", Date),
+        info=audited(mask={"name": "fixed", "pin": mask.partial(0, 2), "iban": "keyed", "born": "fixed"}),
+    )
+
+
 def partitioned(db: SQLAlchemy) -> None:
     columns = (Column("id", Integer, primary_key=True), Column("day", Date, primary_key=True), Column("text", Text))
     db.Table("event", *columns, info=audited(), postgresql_partition_by="RANGE (day)")
@@ -112,6 +125,8 @@ CASES = [
     pytest.param(several_schemas, {"migrate": SCHEMAS}, id="several schemas"),
     pytest.param(quoted, {}, id="names"),
     pytest.param(partitioned, {}, id="a partitioned table"),
+    pytest.param(masked, {}, id="masks"),
+    pytest.param(masked, {"AUDIT_SCHEMA": "audit"}, id="masks, and keys in a schema"),
 ]
 
 

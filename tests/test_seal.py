@@ -29,6 +29,7 @@ def test_what_is_settled_is_sealed_once(engine: Engine, metadata: MetaData) -> N
     assert covered(first) == {
         "audit_transaction": (None, 2, 2),
         "audit_maintenance": (None, 0, 0),
+        "audit_redaction": (None, 0, 0),
         "audit_view": (None, 1, 1),
         "item_audit": (None, 2, 3),
         "place_audit": (None, 2, 1),

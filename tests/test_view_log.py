@@ -101,7 +101,7 @@ def test_plain_sqlalchemy_has_none() -> None:
     enable()
     metadata = MetaData()
     Table("thing", metadata, Column("id", Integer, primary_key=True), info=audited())
-    shared = {"audit_maintenance", "audit_seal", "audit_seal_leaves", "audit_transaction"}
+    shared = {"audit_maintenance", "audit_redaction", "audit_seal", "audit_seal_leaves", "audit_transaction"}
     assert set(metadata.tables) == {"thing", "thing_audit", *shared}
 
 

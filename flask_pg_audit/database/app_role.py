@@ -124,7 +124,7 @@ def _plan_numbering(table: GuardedTable, installed: Installed, roles: Collection
 
 def _numbered(declared: Declared) -> Collection[QualifiedName]:
     shared = declared.infrastructure
-    return {shared.transaction_table, shared.maintenance_table, shared.view_table}
+    return {shared.transaction_table, shared.maintenance_table, shared.redaction_table, shared.view_table}
 
 
 def _plan_sequence(declared: Declared, installed: Installed, roles: Collection[str]) -> Iterator[Action]:

@@ -15,7 +15,7 @@ from ..declare.columns import SETTING_KEY
 from ..declare.naming import MAX_IDENTIFIER_BYTES
 from .action import Action, lock_sql
 from .adoption import is_classic
-from .column_mark import plan_marks
+from .column_mark import plan_marks, plan_mask_marks
 from .column_type import declared_type, holds, widens_in_place
 from .declared import Declared, DeclaredTable
 from .installed import Installed, InstalledRelation
@@ -35,6 +35,7 @@ def plan_audit_table(table: DeclaredTable, declared: Declared, installed: Instal
     if existing is not None:
         yield from plan_marks(table, existing)
         yield from _plan_widening(table, existing, installed)
+    yield from plan_mask_marks(table, existing)
 
 
 def find_former(table: DeclaredTable, declared: Declared, installed: Installed) -> QualifiedName | None:
@@ -195,10 +196,13 @@ def create_enum_sql(type_: TypeEngine[Any]) -> str:
 
 
 def _plan_widening(table: DeclaredTable, existing: InstalledRelation, installed: Installed) -> Iterator[Action]:
-    """Follow the audited table's columns where that changes nothing but the catalog."""
+    """Follow the audited table's columns where that changes nothing but the catalog.
+
+    To hold what a mask makes of values, a column becomes text whatever that takes: else every write would fail.
+    """
     live = installed.relations.get(table.name)
     for column, type_, kept in narrow_columns(table, live, existing):
-        if widens_in_place(kept, type_):
+        if widens_in_place(kept, type_) or column in table.trigger.retyped:
             name = table.trigger.audit_table
             alter = alter_type_sql(name, column, type_)
             subject = f"column {column} of {name.display}"
@@ -213,6 +217,7 @@ def narrow_columns(
     if live is None or kept is None:
         return
     wanted = {column: live.columns[column] for column in table.trigger.columns if column in live.columns}
+    wanted |= {column: "text" for column in table.trigger.retyped if column in wanted}
     if not is_classic(kept):
         wanted = {**dict(_own_types(table)), **wanted}
     for column, type_ in wanted.items():
@@ -263,7 +268,9 @@ def index_columns(index: Index) -> tuple[str, ...]:
 
 def _placed(table: Table, name: QualifiedName) -> Table:
     """A copy under its full name, whatever the search_path of who runs the statement; types stay as declared."""
-    return table.to_metadata(MetaData(naming_convention=table.metadata.naming_convention), schema=name.schema)
+    copy = table.to_metadata(MetaData(naming_convention=table.metadata.naming_convention), schema=name.schema)
+    copy._prefixes = table._prefixes  # UNLOGGED; to_metadata() leaves it out
+    return copy
 
 
 def _compile(element: ExecutableDDLElement) -> str:

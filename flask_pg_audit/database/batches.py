@@ -42,6 +42,11 @@ class Batches:
         self._patience = patience
         self._off = off
 
+    @property
+    def connection(self) -> Connection:
+        """What the transactions run on."""
+        return self._connection
+
     def run(self, work: Callable[[], _T]) -> _T:
         """Call ``work`` in a transaction of its own; again, from its beginning, if it did not get a lock."""
 

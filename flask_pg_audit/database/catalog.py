@@ -158,6 +158,7 @@ def _build_relation(
 ) -> InstalledRelation:
     (kind, *_, owner, owner_is_superuser, comment), *_ = rows = list(rows)
     columns = [row[1:7] for row in rows if row[1] is not None]
+    privileges = {role: tuple(granted) for role, granted in writers}
     return InstalledRelation(
         kind=kind,
         columns={name: type_ for name, type_, *_ in columns},
@@ -169,8 +170,14 @@ def _build_relation(
         owner=owner,
         owner_is_superuser=owner_is_superuser,
         comment=comment,
-        writers={role: tuple(privileges) for role, privileges in writers},
+        writers=_without_reading(privileges),
+        readers=frozenset(role for role, granted in privileges.items() if "SELECT" in granted),
     )
+
+
+def _without_reading(privileges: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
+    writing = ((role, tuple(name for name in granted if name != "SELECT")) for role, granted in privileges.items())
+    return {role: granted for role, granted in writing if granted}
 
 
 def _build_trigger(row: tuple[Any, ...]) -> InstalledTrigger:

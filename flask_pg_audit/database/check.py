@@ -58,6 +58,8 @@ WHY = {
     "history-split": "one table shows only a part of what happened",
     "history-trigger": "what is recorded may get lost, or be another thing, and nothing fails",
     "index-missing": "reading takes time with every change that was ever made",
+    "mask-incomplete": "what is masked now is in the older rows as it was",
+    "mask-key-readable": "whoever has the key can try values until one has the mask",
     "name-taken": "auditing cannot be installed",
     "partition-foreign": "changes leave no record",
     "partition-unrecorded": "a write that names the partition leaves no record",

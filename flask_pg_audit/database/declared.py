@@ -11,9 +11,11 @@ from sqlalchemy import MetaData, Table
 from ..declare.registry import (
     AuditedTable,
     audit_metadata,
+    find_mask_key_table,
     find_seal_tables,
     find_view_table,
     maintenance_table,
+    redaction_table,
     transaction_table,
 )
 from ..declare.tables import IS_AUDIT_TABLE
@@ -84,6 +86,15 @@ class Declared:
     def view_table(self) -> Table | None:
         """``None`` where it is not recorded who reads the log."""
         return find_view_table(self.metadata)
+
+    @property
+    def redaction_table(self) -> Table:
+        return redaction_table(self.metadata)
+
+    @property
+    def mask_key_table(self) -> Table | None:
+        """``None`` where no column is masked with a key."""
+        return find_mask_key_table(self.metadata)
 
     @property
     def seal_tables(self) -> tuple[tuple[Table, QualifiedName], ...]:

@@ -6,6 +6,8 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 
+from ..declare.mask_key import MASK_KEY_TABLE_NAME
+from ..declare.redaction_table import REDACTION_TABLE_NAME
 from ..declare.seal_tables import SEAL_LEAVES_TABLE_NAME, SEAL_TABLE_NAME
 from ..declare.tables import MAINTENANCE_TABLE_NAME, SEQUENCE_NAME, TRANSACTION_TABLE_NAME, VIEW_TABLE_NAME
 from .name import QualifiedName
@@ -109,9 +111,13 @@ def comment_sql(signature: str, comment: str | None) -> str:
 
 @dataclass(frozen=True)
 class Infrastructure:
-    """The objects that all audit tables of a database share."""
+    """The objects that all audit tables of a database share.
+
+    :ivar is_keyed: a column is masked with a key, so that there is one.
+    """
 
     schema: str
+    is_keyed: bool = False
 
     @property
     def sequence(self) -> QualifiedName:
@@ -129,6 +135,23 @@ class Infrastructure:
     def view_table(self) -> QualifiedName:
         """Where it would be; not every ``MetaData`` declares it."""
         return QualifiedName(self.schema, VIEW_TABLE_NAME)
+
+    @property
+    def redaction_table(self) -> QualifiedName:
+        return QualifiedName(self.schema, REDACTION_TABLE_NAME)
+
+    @property
+    def mask_key_table(self) -> QualifiedName:
+        """Where it would be; it is there when a column is masked with a key."""
+        return QualifiedName(self.schema, MASK_KEY_TABLE_NAME)
+
+    @property
+    def current_mask_key(self) -> QualifiedName:
+        return QualifiedName(self.schema, "audit_current_mask_key")
+
+    @property
+    def create_mask_key(self) -> QualifiedName:
+        return QualifiedName(self.schema, "audit_create_mask_key")
 
     @property
     def seal_table(self) -> QualifiedName:
@@ -188,4 +211,14 @@ class Infrastructure:
                 arguments="reason pg_catalog.text",
                 returns="pg_catalog.int8",
             ),
+            *(self._key_functions() if self.is_keyed else ()),
+        )
+
+    def _key_functions(self) -> tuple[AuditFunction, ...]:
+        return tuple(
+            AuditFunction(name, render(template, infrastructure=self), returns="pg_catalog.bytea[]")
+            for name, template in (
+                (self.create_mask_key, "create_mask_key"),
+                (self.current_mask_key, "current_mask_key"),
+            )
         )

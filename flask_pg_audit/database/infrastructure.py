@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from sqlalchemy import Sequence
+from sqlalchemy import Sequence, Table
 from sqlalchemy.schema import CreateSequence
 
 from .action import Action, Problem, lock_sql
@@ -13,6 +13,7 @@ from .audit_table import histories_taken_over, plan_history, set_schema_sql
 from .declared import Declared
 from .function import Infrastructure
 from .installed import Installed, InstalledRelation
+from .mask_key import plan_mask_key_table
 from .name import QualifiedName
 from .recording import drop_function, plan_function
 from .render import DIALECT, ident, literal, qualified, render
@@ -35,8 +36,10 @@ def plan_infrastructure(declared: Declared, installed: Installed) -> Iterator[Ac
         yield from (_continue_numbers(action, declared, installed) for action in actions)
     else:
         yield from _plan_move(former, declared, installed)
-    yield from _plan_maintenance_table(declared, installed, former)
+    for table, name in _logs(declared, shared):
+        yield from _plan_log(table, name, installed, former)
     yield from plan_view_table(declared, installed, former)
+    yield from plan_mask_key_table(declared, installed, former)
     yield from plan_seal_tables(declared, installed, former)
     for function in shared.functions():
         yield from plan_function(function, None, installed)
@@ -45,21 +48,26 @@ def plan_infrastructure(declared: Declared, installed: Installed) -> Iterator[Ac
 def shared_tables(declared: Declared, installed: Installed) -> tuple[QualifiedName, ...]:
     """The tables that hold what is said of all history; nobody may rewrite them either."""
     shared = declared.infrastructure
-    tables = [shared.transaction_table, shared.maintenance_table]
+    tables = [shared.transaction_table, shared.maintenance_table, shared.redaction_table]
     if declared.view_table is not None and not is_name_taken(declared, installed):
         tables.append(shared.view_table)
     taken = {*taken_seal_names(declared, installed)}
     return (*tables, *(name for _, name in declared.seal_tables if name not in taken))
 
 
-def _plan_maintenance_table(
-    declared: Declared, installed: Installed, former: Infrastructure | None
+def _logs(declared: Declared, shared: Infrastructure) -> Iterator[tuple[Table, QualifiedName]]:
+    """The tables that tell what was done to history."""
+    yield declared.maintenance_table, shared.maintenance_table
+    yield declared.redaction_table, shared.redaction_table
+
+
+def _plan_log(
+    table: Table, name: QualifiedName, installed: Installed, former: Infrastructure | None
 ) -> Iterator[Action]:
-    name = declared.infrastructure.maintenance_table
     existing = installed.relations.get(name)
     if existing is None and former is not None:
-        existing = installed.relations.get(former.maintenance_table)
-    yield from plan_history(declared.maintenance_table, name, existing, None, installed)
+        existing = installed.relations.get(QualifiedName(former.schema, name.name))
+    yield from plan_history(table, name, existing, None, installed)
 
 
 def plan_former_infrastructure(declared: Declared, installed: Installed) -> Iterator[Action]:
@@ -89,8 +97,13 @@ def find_former_schema(declared: Declared, installed: Installed) -> Infrastructu
             or (function, audit_table) in histories_taken_over(table, installed)
         )
     }
-    former = [shared for shared in map(Infrastructure, schemas) if shared.transaction_table in installed.relations]
+    former = [shared for shared in _shared_in(schemas) if shared.transaction_table in installed.relations]
     return former[0] if len(former) == 1 else None
+
+
+def _shared_in(schemas: Iterable[str]) -> Iterator[Infrastructure]:
+    for schema in schemas:
+        yield Infrastructure(schema, is_keyed=True)  # whatever may be there
 
 
 def find_shared_schema(declared: Declared, installed: Installed) -> Iterator[Problem]:
@@ -129,9 +142,12 @@ def _plan_move(former: Infrastructure, declared: Declared, installed: Installed)
         ("TABLE", former.transaction_table, shared.transaction_table),
         ("SEQUENCE", former.sequence, shared.sequence),
         ("TABLE", former.maintenance_table, shared.maintenance_table),
+        ("TABLE", former.redaction_table, shared.redaction_table),
     ]
     if has_view_log(declared, installed, former):
         moves.append(("TABLE", former.view_table, shared.view_table))
+    if declared.mask_key_table is not None:
+        moves.append(("TABLE", former.mask_key_table, shared.mask_key_table))
     for old in installed_seal_tables(declared, installed, former):
         moves.append(("TABLE", old, QualifiedName(shared.schema, old.name)))
     for kind, old, new in moves:

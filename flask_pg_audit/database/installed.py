@@ -34,6 +34,7 @@ class InstalledRelation:
     :ivar virtual: the generated columns whose values are not stored (PostgreSQL 18).
     :ivar comments: on its columns, where there are any.
     :ivar writers: the roles but the owner that may write it, each with the privileges that allow it.
+    :ivar readers: the roles but the owner to which it was granted to read it.
     """
 
     kind: str
@@ -47,6 +48,7 @@ class InstalledRelation:
     owner_is_superuser: bool = False
     comment: str | None = None
     writers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    readers: frozenset[str] = frozenset()
 
     @property
     def is_table(self) -> bool:

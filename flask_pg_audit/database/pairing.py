@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from ..declare.absence import Absence, parse_absences
+from ..declare.absence import Absence, has_redactions, parse_absences, parse_masks
 from .batches import Batches
 from .column_type import ColumnType
 from .declared import DeclaredTable
@@ -51,6 +51,9 @@ class PairedColumn:
     :ivar as_text: as text, byte by byte; else by the types' own equality.
     :ivar cast: the type, as SQL, that a live value takes in the history, where it is not the same number any more.
     :ivar absences: the history's rows that were recorded without the column.
+    :ivar masks: the history's rows in which it is masked.
+    :ivar is_masked: it is masked, or was: it is not compared, since the history does not have the value.
+    :ivar is_redacted: values were removed from some rows.
     """
 
     name: str
@@ -58,6 +61,9 @@ class PairedColumn:
     cast: str | None
     is_binary: bool
     absences: tuple[Absence, ...]
+    masks: tuple[Absence, ...] = ()
+    is_masked: bool = False
+    is_redacted: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,10 @@ class Pair:
     @property
     def table(self) -> QualifiedName:
         return self.trigger.table
+
+    @property
+    def redaction_table(self) -> QualifiedName:
+        return self.trigger.infrastructure.redaction_table
 
     @property
     def audit_table(self) -> QualifiedName:
@@ -98,7 +108,8 @@ def read_pair(batches: Batches, table: DeclaredTable, installed: Installed) -> P
     facts = _read_columns(batches, table.trigger)
     names = [name for name in table.trigger.columns if name in live.columns and name in kept.columns]
     keys = (_pair_key(key.name, live, kept, facts) for key in table.trigger.key)
-    columns = (_pair_column(name, live, kept, facts[False, name].comment) for name in names)
+    masked = {mask.column for mask in table.trigger.masks}
+    columns = (_pair_column(name, live, kept, facts[False, name].comment, name in masked) for name in names)
     return Pair(_plain_trigger(table.trigger, kept), tuple(keys), tuple(columns))
 
 
@@ -146,11 +157,22 @@ def _is_found_by_index(live: ColumnType, kept: ColumnType) -> bool:
     return alike and live.rest == kept.rest == ""
 
 
-def _pair_column(name: str, live: InstalledRelation, kept: InstalledRelation, comment: str | None) -> PairedColumn:
+def _pair_column(
+    name: str, live: InstalledRelation, kept: InstalledRelation, comment: str | None, is_masked: bool
+) -> PairedColumn:
     own, other = ColumnType.parse(live.columns[name]), ColumnType.parse(kept.columns[name])
     typed, cast = _equality(own, other)
+    is_binary = own == other and own.name == "bytea" and not own.rest
+    masks = parse_masks(comment)
     return PairedColumn(
-        name, not typed, cast, own == other and own.name == "bytea" and not own.rest, parse_absences(comment)
+        name,
+        not typed,
+        cast,
+        is_binary,
+        parse_absences(comment),
+        masks,
+        is_masked=is_masked or bool(masks),
+        is_redacted=has_redactions(comment),
     )
 
 

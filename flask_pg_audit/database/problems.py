@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from sqlalchemy import Table
 
+from ..declare.absence import first_clear, parse_absences, parse_masks
 from .action import Problem
 from .adoption import is_classic, is_classic_function, is_unfinished
 from .audit_table import alter_type_sql, index_columns, index_definition, narrow_columns, primary_key_name
@@ -27,6 +28,7 @@ def find_problems(table: DeclaredTable, declared: Declared, installed: Installed
         yield from _find_unrecorded_columns(table, relation)
         if not _is_something_else(installed.relations.get(table.trigger.audit_table)):
             yield from _find_column_types(table, installed)
+            yield from _find_clear_history(table, installed)
             yield from _find_index(table, installed)
         yield from _find_unrecorded_tables(table, declared, installed)
         yield from _find_foreign_objects(table.trigger, installed)
@@ -51,6 +53,25 @@ def _find_absent(table: DeclaredTable, installed: Installed) -> Iterator[Problem
             yield Problem("column-absent", name, what, "run your migrations first", fatal=True)
 
 
+def _find_clear_history(table: DeclaredTable, installed: Installed) -> Iterator[Problem]:
+    """What was recorded before a column was masked."""
+    history = installed.relations.get(table.trigger.audit_table)
+    for mask in table.trigger.masks:
+        comment = history.comments.get(mask.column) if history is not None else None
+        masks = parse_masks(comment)
+        clear = first_clear(parse_absences(comment), masks)
+        if history is not None and masks and clear is not None:
+            until = next((found.start for found in masks if found.start > clear), None)
+            changes = f"from {clear} to {until}" if until is not None else f"from {clear} on"
+            yield Problem(
+                "mask-incomplete",
+                table.name,
+                f"column {mask.column} was not masked when the changes {changes} were recorded, which may have the "
+                "values as they were",
+                f"flask audit redact {table.name.display} --unmasked removes them",
+            )
+
+
 def _find_unrecorded_columns(table: DeclaredTable, relation: InstalledRelation) -> Iterator[Problem]:
     known = {column.name for column in table.audited.table.columns}
     unrecorded = [name for name in relation.columns if name not in known]
@@ -72,7 +93,7 @@ def _find_column_types(table: DeclaredTable, installed: Installed) -> Iterator[P
     audit_table = table.trigger.audit_table
     history = installed.relations.get(audit_table)
     for column, live, kept in narrow_columns(table, installed.relations[table.name], history):
-        if not widens_in_place(kept, live):
+        if not widens_in_place(kept, live) and column not in table.trigger.retyped:
             is_copy = column in table.trigger.columns
             types = f"is {live} and its history {kept}" if is_copy else f"should be {live} and is {kept} in its history"
             yield Problem(
@@ -218,6 +239,12 @@ def _taken_shared_names(declared: Declared, installed: Installed) -> Iterator[st
         yield f"table {shared.transaction_table.display}"
     if _is_foreign(installed.relations.get(shared.maintenance_table), {"id", "began_at", "xact", "reason"}):
         yield f"table {shared.maintenance_table.display}"
+    if _is_foreign(installed.relations.get(shared.redaction_table), {"id", "audit_id", "columns", "leaf_after"}):
+        yield f"table {shared.redaction_table.display}"
+    if declared.mask_key_table is not None and _is_foreign(
+        installed.relations.get(shared.mask_key_table), {"id", "created_at", "inner_pad", "outer_pad"}
+    ):
+        yield f"table {shared.mask_key_table.display}"
     if is_name_taken(declared, installed):
         yield f"table {shared.view_table.display}"
     for name in taken_seal_names(declared, installed):

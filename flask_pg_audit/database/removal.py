@@ -66,6 +66,7 @@ def plan_history_removal(declared: Declared, installed: Installed) -> Plan:
     tables = [table.trigger.audit_table for table in declared.tables]
     if not is_shared:
         tables += shared_tables(declared, installed)
+        tables.append(shared.mask_key_table)
     drops = [
         Action("uninstall", "drop", f"table {name.display}", "history", (f"DROP TABLE {qualified(name)}",))
         for name in tables

@@ -11,9 +11,10 @@ import sqlalchemy as sa
 from sqlalchemy import Column, MetaData
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from ..declare.mask import Keyed, Partial, Writing, holds_text, masked_type, writing_of
 from ..declare.naming import audit_function_name, audit_trigger_name, shorten
 from ..declare.options import Level
-from ..declare.registry import AuditedTable, SessionSetting, always_enabled, audit_schema
+from ..declare.registry import AuditedTable, SessionSetting, always_enabled, audit_schema, find_mask_key_table
 from .function import AuditFunction, Infrastructure
 from .name import QualifiedName
 from .render import ident, qualified, render
@@ -75,6 +76,24 @@ class TriggerSetting:
     @property
     def variable(self) -> str:
         return shorten(self.name, prefix="setting_")
+
+
+@dataclass(frozen=True)
+class ColumnMask:
+    """What the trigger stores instead of a column's value.
+
+    :ivar kind: ``null``, ``fixed``, ``partial`` or ``keyed``.
+    :ivar writing: how the value becomes text.
+    :ivar retyped: history keeps it as text, since it has no place in the column's own type.
+    """
+
+    column: str
+    kind: str
+    writing: Writing = "as text"
+    retyped: bool = False
+    text: str = ""
+    keep_first: int = 0
+    keep_last: int = 0
 
 
 @dataclass(frozen=True)
@@ -146,6 +165,25 @@ class AuditTrigger:
     skip_unchanged: bool
     partitioned: bool
     always: bool
+    masks: tuple[ColumnMask, ...] = ()
+
+    def mask_of(self, column: str) -> ColumnMask | None:
+        """What is done to the values of ``column``; ``None`` for nothing."""
+        return next((mask for mask in self.masks if mask.column == column), None)
+
+    @property
+    def retyped(self) -> frozenset[str]:
+        """The columns that are text in history because of their masks."""
+        return frozenset(mask.column for mask in self.masks if mask.retyped)
+
+    @property
+    def is_keyed(self) -> bool:
+        """Whether a mask needs the key."""
+        return any(mask.kind == "keyed" for mask in self.masks)
+
+    @property
+    def mask_key_function(self) -> QualifiedName:
+        return self.infrastructure.current_mask_key
 
     @property
     def sequence(self) -> QualifiedName:
@@ -231,7 +269,7 @@ def build_guard(infrastructure: Infrastructure) -> TriggerDefinition:
 
 def build_infrastructure(metadata: MetaData, default_schema: str) -> Infrastructure:
     """The shared objects of ``metadata``; ``default_schema`` stands in where it names no schema."""
-    return Infrastructure(audit_schema(metadata) or default_schema)
+    return Infrastructure(audit_schema(metadata) or default_schema, find_mask_key_table(metadata) is not None)
 
 
 def build_audit_trigger(audited: AuditedTable, default_schema: str) -> AuditTrigger:
@@ -256,7 +294,25 @@ def build_audit_trigger(audited: AuditedTable, default_schema: str) -> AuditTrig
         skip_unchanged=options.skip_unchanged,
         partitioned=table.dialect_options["postgresql"]["partition_by"] is not None,
         always=always_enabled(table.metadata) if options.enable_always is None else options.enable_always,
+        masks=tuple(_build_masks(audited)),
     )
+
+
+def _build_masks(audited: AuditedTable) -> Iterator[ColumnMask]:
+    for column in audited.image_columns:
+        mask = audited.options.mask_of(column.name)
+        if mask is None:
+            continue
+        retyped = masked_type(column.type, mask) is not column.type
+        writing = writing_of(column) or "as text"
+        if isinstance(mask, Keyed):
+            yield ColumnMask(column.name, "keyed", writing, retyped)
+        elif isinstance(mask, Partial):
+            yield ColumnMask(column.name, "partial", writing, retyped, "", mask.keep_first, mask.keep_last)
+        elif holds_text(column.type):
+            yield ColumnMask(column.name, "fixed", writing, retyped, mask.text)
+        else:
+            yield ColumnMask(column.name, "null")
 
 
 def _build_setting(setting: SessionSetting) -> TriggerSetting:

@@ -22,7 +22,8 @@ def find_weaknesses(declared: Declared, installed: Installed) -> Iterator[Proble
         yield from _find_risk(table.trigger.function_name, table.trigger.audit_table, table.name, installed)
         yield from _find_table_owner(table.trigger.function_name, table.name, installed)
     seals = installed_seal_tables(declared, installed, shared)
-    for name in (shared.transaction_table, shared.maintenance_table, shared.sequence, *seals):
+    logs = (shared.transaction_table, shared.maintenance_table, shared.redaction_table, *seals)
+    for name in (*logs, shared.mask_key_table, shared.sequence):
         yield from _find_writers(name, None, installed)
     if has_view_log(declared, installed, shared):
         # The application's role adds to it, and may not take anything back.

@@ -8,6 +8,8 @@ from sqlalchemy import BigInteger, Boolean, Column, DateTime, Enum, String
 from sqlalchemy.dialects.postgresql import DOMAIN
 from sqlalchemy.types import SchemaType, TypeDecorator, TypeEngine
 
+from .mask import Mask, masked_type
+
 #: ``Column.info`` keys on the columns of audit tables: which setting fills it, and whether it must be set.
 SETTING_KEY = "audit.setting"
 REQUIRED_KEY = "audit.required"
@@ -40,18 +42,26 @@ def build_setting_column(setting: Column[Any]) -> Column[Any]:
     )
 
 
-def build_image_column(column: Column[Any]) -> Column[Any]:
+def build_image_column(column: Column[Any], mask: Mask | None = None) -> Column[Any]:
     """The audit table's copy of a table's column: same name, key and type, nullable, no constraint, no default.
+
+    The type is text where what ``mask`` makes of a value has no place in the column's own.
 
     No comment either: that one tells when the column was recorded, see :mod:`.absence`.
     """
     return Column(
         column.name,
-        image_type(column.type),
+        masked_image_type(column, mask),
         key=column.key,
         nullable=True,
         primary_key=False,  # and so no SERIAL; autoincrement=False as well would end up in Alembic's ALTER COLUMN
     )
+
+
+def masked_image_type(column: Column[Any], mask: Mask | None) -> TypeEngine[Any]:
+    """The type under which history keeps values of ``column``, or what a mask makes of them."""
+    type_ = image_type(column.type)
+    return type_ if mask is None else masked_type(type_, mask)
 
 
 def image_type(type_: TypeEngine[Any]) -> TypeEngine[Any]:

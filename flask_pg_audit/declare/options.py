@@ -10,6 +10,7 @@ from sqlalchemy import Column, Table
 from typing_extensions import Unpack
 
 from ..errors import AuditConfigError
+from .mask import Fixed, Mask, build_masks, writing_of
 from .naming import MAX_IDENTIFIER_BYTES
 
 OPTIONS_KEY = "audit.options"
@@ -28,6 +29,7 @@ class AuditOptionValues(TypedDict, total=False):
     skip_unchanged: bool
     level: Level
     enable_always: bool | None
+    mask: Mapping[str, Mask | str]
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class AuditOptions:
     :ivar level: ``"statement"`` or ``"row"``, the granularity of the triggers.
     :ivar enable_always: the triggers fire under ``session_replication_role = replica`` as well; ``None`` means as
         ``AUDIT_ENABLE_ALWAYS`` says, and without the Flask extension that they do not.
+    :ivar mask: what the history keeps instead of the values of some columns, by their names.
     """
 
     enabled: bool = False
@@ -52,6 +55,11 @@ class AuditOptions:
     skip_unchanged: bool = True
     level: Level = "statement"
     enable_always: bool | None = None
+    mask: tuple[tuple[str, Mask], ...] = ()
+
+    def mask_of(self, column: str) -> Mask | None:
+        """The mask of the column called ``column``; ``None`` where its values are recorded as they are."""
+        return dict(self.mask).get(column)
 
     @classmethod
     def of(cls, table: Table) -> AuditOptions:
@@ -64,6 +72,7 @@ class AuditOptions:
             return cls()
         options = build_options(raw, f'table "{table.fullname}"')
         _check_exclude(options, table)
+        _check_mask(options, table)
         return options
 
 
@@ -94,6 +103,7 @@ def build_options(raw: object, where: str) -> AuditOptions:
     for key in ("session_settings", "exclude"):
         values[key] = tuple(values.get(key, ()))
     _check_settings(values["session_settings"], where)
+    values["mask"] = build_masks(values.get("mask", {}), f'{where}: "{OPTIONS_KEY}"')
     return AuditOptions(**values)
 
 
@@ -159,15 +169,42 @@ RESERVED_SETTINGS = frozenset({"transaction_id", "transaction_key", "context"})
 
 
 def _check_exclude(options: AuditOptions, table: Table) -> None:
-    names = [column.name for column in table.columns]
     for name in options.exclude:
-        if name not in names:
+        _check_column("exclude", name, table)
+        if name in {column.name for column in table.primary_key}:
             raise AuditConfigError(
-                f'table "{table.fullname}": "{OPTIONS_KEY}" key \'exclude\' names the unknown column {name!r}; '
-                f"the table has {', '.join(names)}"
+                f"{_key('exclude', table)} names {name!r}, a column of the primary key; without it a change could not "
+                "be told to belong to a row"
+            )
+
+
+def _check_mask(options: AuditOptions, table: Table) -> None:
+    for name, mask in options.mask:
+        _check_column("mask", name, table)
+        if name in options.exclude:
+            raise AuditConfigError(
+                f"{_key('mask', table)} names {name!r}, which is excluded: nothing of it is recorded"
             )
         if name in {column.name for column in table.primary_key}:
             raise AuditConfigError(
-                f'table "{table.fullname}": "{OPTIONS_KEY}" key \'exclude\' names {name!r}, a column of the '
-                "primary key; without it a change could not be told to belong to a row"
+                f"{_key('mask', table)} names {name!r}, a column of the primary key, by which a row is known; let a "
+                "number or a UUID be the key"
             )
+        column = next(column for column in table.columns if column.name == name)
+        if not isinstance(mask, Fixed) and writing_of(column) is None:
+            raise AuditConfigError(
+                f"{_key('mask', table)} names {name!r}: {column.type!r} is not written the same in every session, so "
+                "only mask.fixed() can be used for it"
+            )
+
+
+def _check_column(key: str, name: str, table: Table) -> None:
+    names = [column.name for column in table.columns]
+    if name not in names:
+        raise AuditConfigError(
+            f"{_key(key, table)} names the unknown column {name!r}; the table has {', '.join(names)}"
+        )
+
+
+def _key(key: str, table: Table) -> str:
+    return f'table "{table.fullname}": "{OPTIONS_KEY}" key {key!r}'

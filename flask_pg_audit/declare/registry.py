@@ -16,8 +16,11 @@ from sqlalchemy.types import NullType
 
 from ..errors import AuditConfigError
 from ..refusal import raise_refusal
-from .columns import REQUIRED_KEY, SETTING_KEY, build_image_column, image_type
+from .columns import REQUIRED_KEY, SETTING_KEY, build_image_column, masked_image_type
+from .mask import Keyed
+from .mask_key import IS_MASK_KEY_TABLE, build_mask_key_table
 from .options import AuditOptions
+from .redaction_table import IS_REDACTION_TABLE, build_redaction_table
 from .seal_tables import IS_SEAL_TABLE, build_seal_tables
 from .tables import (
     IS_AUDIT_TABLE,
@@ -36,10 +39,23 @@ from .tables import (
     reaches_history,
 )
 
+#: What marks the tables that all audit tables share.
+_SHARED = frozenset(
+    {
+        IS_TRANSACTION_TABLE,
+        IS_VIEW_TABLE,
+        IS_MAINTENANCE_TABLE,
+        IS_REDACTION_TABLE,
+        IS_MASK_KEY_TABLE,
+        IS_SEAL_TABLE,
+    }
+)
+
 _SETTINGS = "audit.settings"
 _SCHEMA = "audit.schema"
 _VIEWS = "audit.views"
 _ALWAYS = "audit.enable_always"
+_KEYED = "audit.keyed_masks"
 _UNTYPED = "audit.untyped_columns"
 
 
@@ -74,6 +90,12 @@ class AuditedTable:
         """The table's columns that reach the audit table, in the table's order."""
         copied = self.audit_table.columns
         return tuple(c for c in self.table.columns if c.key in copied and c.name not in self.options.exclude)
+
+    def stored_type(self, column: Column[Any]) -> sa.types.TypeEngine[Any]:
+        """The type with which values of ``column`` are read from history: its own, but for what a mask made text."""
+        if self.options.mask_of(column.name) is None:
+            return column.type
+        return self.audit_table.columns[column.key].type
 
     @property
     def key_columns(self) -> tuple[Column[Any], ...]:
@@ -134,10 +156,8 @@ def set_audit_schema(metadata: MetaData, schema: str) -> None:
     metadata.info[_SCHEMA] = schema
     table = _find_transaction_table(metadata)
     if table is not None and table.schema != schema:
-        beside = (find_view_table(metadata), _find(metadata, IS_MAINTENANCE_TABLE), *find_seal_tables(metadata))
-        for shared in (table, *beside):
-            if shared is not None:
-                metadata.remove(shared)
+        for shared in [each for each in metadata.tables.values() if not _SHARED.isdisjoint(each.info)]:
+            metadata.remove(shared)
         _remove_sequence(metadata)
         _build_shared_tables(metadata, schema)
 
@@ -167,10 +187,21 @@ def find_view_table(metadata: MetaData) -> Table | None:
     return _find(metadata, IS_VIEW_TABLE)
 
 
+def find_mask_key_table(metadata: MetaData) -> Table | None:
+    """The table ``audit_mask_key`` of ``metadata``; ``None`` where no column is masked with a key."""
+    return _find(metadata, IS_MASK_KEY_TABLE)
+
+
 def maintenance_table(metadata: MetaData) -> Table:
     """The table ``audit_maintenance`` of ``metadata``; a copy of the models without it gets one."""
     found = _find(metadata, IS_MAINTENANCE_TABLE)
     return build_maintenance_table(metadata, audit_schema(metadata)) if found is None else found
+
+
+def redaction_table(metadata: MetaData) -> Table:
+    """The table ``audit_redaction`` of ``metadata``; a copy of the models without it gets one."""
+    found = _find(metadata, IS_REDACTION_TABLE)
+    return build_redaction_table(metadata, audit_schema(metadata)) if found is None else found
 
 
 def find_seal_tables(metadata: MetaData) -> tuple[Table, ...]:
@@ -181,9 +212,20 @@ def find_seal_tables(metadata: MetaData) -> tuple[Table, ...]:
 def _build_shared_tables(metadata: MetaData, schema: str | None) -> None:
     build_transaction_table(metadata, schema)
     build_maintenance_table(metadata, schema)
+    build_redaction_table(metadata, schema)
     build_seal_tables(metadata, schema)
     if metadata.info.get(_VIEWS):
         build_view_table(metadata, schema)
+    if metadata.info.get(_KEYED):
+        build_mask_key_table(metadata, schema)
+
+
+def _declare_mask_key(metadata: MetaData, options: AuditOptions) -> None:
+    """The first column that is masked with a key brings the table of keys."""
+    if any(isinstance(mask, Keyed) for _, mask in options.mask) and find_mask_key_table(metadata) is None:
+        metadata.info[_KEYED] = True
+        if _find_transaction_table(metadata) is not None:
+            build_mask_key_table(metadata, audit_schema(metadata))
 
 
 def _remove_sequence(metadata: MetaData) -> None:
@@ -266,6 +308,7 @@ def _audit_if_declared(table: Table) -> None:
     options = AuditOptions.of(table)
     if not options.enabled:
         return
+    _declare_mask_key(table.metadata, options)
     audit_table = _audit_table_of(table)
     if audit_table is not None:
         _catch_up(table, audit_table, options)
@@ -287,7 +330,7 @@ def _catch_up(table: Table, audit_table: Table, options: AuditOptions) -> None:
     table.info = {**table.info, IS_AUDITED: True}
     for column in table.columns:
         if column.key not in audit_table.columns and reaches_history(column, options):
-            append_audit_column(audit_table, build_image_column(column))
+            append_audit_column(audit_table, build_image_column(column, options.mask_of(column.name)))
             _await_type(column, audit_table)
 
 
@@ -298,8 +341,9 @@ def _on_column_attached(column: Column[Any], table: Any) -> None:
     audit_table = _audit_table_of(table)
     if audit_table is None or column.key in audit_table.columns:
         return  # a copy that is being built column by column, by Alembic say
-    if reaches_history(column, AuditOptions.of(table)):
-        append_audit_column(audit_table, build_image_column(column))
+    options = AuditOptions.of(table)
+    if reaches_history(column, options):
+        append_audit_column(audit_table, build_image_column(column, options.mask_of(column.name)))
         _await_type(column, audit_table)
 
 
@@ -323,5 +367,5 @@ def _await_type(column: Column[Any], audit_table: Table) -> None:
 def _resolve_foreign_key_types(metadata: MetaData) -> None:
     untyped: list[tuple[Column[Any], Column[Any]]] = metadata.info.get(_UNTYPED, [])
     for column, copy in untyped:
-        copy.type = image_type(column.type)
+        copy.type = masked_image_type(column, AuditOptions.of(column.table).mask_of(column.name))
     untyped[:] = [pair for pair in untyped if isinstance(pair[0].type, NullType)]

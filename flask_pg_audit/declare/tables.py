@@ -73,7 +73,8 @@ def build_audit_table(table: Table, options: AuditOptions, settings: list[Column
 
 
 def _image_columns(table: Table, options: AuditOptions) -> list[Column[Any]]:
-    return [build_image_column(column) for column in table.columns if reaches_history(column, options)]
+    recorded = (column for column in table.columns if reaches_history(column, options))
+    return [build_image_column(column, options.mask_of(column.name)) for column in recorded]
 
 
 def reaches_history(column: Column[Any], options: AuditOptions) -> bool:

@@ -31,7 +31,8 @@ def as_of(entity: type[Any] | Mapper[Any] | Table, when: Moment) -> Subquery:
 
     ``aliased(Post, as_of(Post, when))`` is the class ``Post`` in the past. Several tables joined in one statement are
     seen at the same point. The columns have the names, keys and Python types of the table's; those that are not
-    recorded, excluded or virtual ones, are not among them, and those that did not exist yet are null.
+    recorded, excluded or virtual ones, are not among them, and those that did not exist yet are null. What was removed
+    from history is null too; of masked columns come the masks.
 
     What "at" means when transactions overlap is in the documentation, "Time and order".
 
@@ -49,7 +50,7 @@ def as_of(entity: type[Any] | Mapper[Any] | Table, when: Moment) -> Subquery:
     audited = audited_table_of(entity)
     _check_key(audited)
     latest = _latest_changes(audited, when).subquery("latest")
-    images = {column: _image(column, latest) for column in audited.image_columns}
+    images = {column: _image(column, latest, audited) for column in audited.image_columns}
     # Here and not among the changes: for a range of audit_id, with a bound that it does not know, PostgreSQL expects
     # next to no rows, and plans for that.
     is_left = latest.c.audit_id > _last_truncate(audited, when)
@@ -104,9 +105,12 @@ def _last_truncate(audited: AuditedTable, when: Moment) -> ColumnElement[int]:
     return func.coalesce(newest.scalar_subquery(), 0)
 
 
-def _image(column: Column[Any], images: Subquery) -> Label[Any]:
-    """What was recorded of ``column``, known to SQLAlchemy as that column: same name, key and type."""
-    label = type_coerce(images.c[column.key], column.type).label(column.name)
+def _image(column: Column[Any], images: Subquery, audited: AuditedTable) -> Label[Any]:
+    """What was recorded of ``column``, known to SQLAlchemy as that column: same name, key and type.
+
+    But a mask that is text stays text.
+    """
+    label = type_coerce(images.c[column.key], audited.stored_type(column)).label(column.name)
     label.key = column.key
     # How SQLAlchemy finds a table's column in what was selected from it. Without it aliased() would go by names, and
     # only when told to; and take what it does not find from the table as it is now.

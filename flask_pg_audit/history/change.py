@@ -31,6 +31,8 @@ class Change:
     :ivar old: the row before; ``None`` when there was none, or when it was never recorded.
     :ivar new: the row after; ``None`` for a delete and a truncate.
     :ivar changed: the columns that an update changed, in the table's order; empty when ``old`` is not known.
+    :ivar masked: the columns of which ``old`` or ``new`` has a mask instead of the value.
+    :ivar redacted: the columns whose value was removed from ``old`` or ``new``, where they are not any more.
     :ivar settings: the session settings that the audit table records, by their names.
 
     .. versionadded:: 0.1
@@ -51,6 +53,8 @@ class Change:
     new: Image | None
     changed: tuple[str, ...]
     settings: Mapping[str, Any]
+    masked: frozenset[str] = frozenset()
+    redacted: frozenset[str] = frozenset()
 
     @property
     def transaction_id(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
@@ -22,6 +22,7 @@ from .context import MAX_CONTEXT_LENGTH, parse_context
 from .equality import differ
 from .position import Position
 from .recorded import RecordedColumn, RecordedTable, recorded_table
+from .redacted import masked_names, redacted_names
 
 #: PostgreSQL returns 1,664 columns at most (``MaxTupleAttributeNumber``): two images, and who and when.
 MAX_COLUMNS = 800
@@ -112,6 +113,8 @@ class Changes:
             # After a delete comes an insert: before an update it means that changes went unrecorded in between.
             sa.func.coalesce(self.old.c.audit_operation != "D", sa.false()).label("has_old"),
             self._differences().label("differ"),
+            redacted_names(self.recorded, self.new).label("new_redacted"),
+            redacted_names(self.recorded, self.old).label("old_redacted"),
             *(self.new.c[name].label(f"setting_{index}") for index, name in enumerate(settings)),
             *self._images("new", self.new),
             *self._images("old", self.old),
@@ -142,6 +145,10 @@ class Changes:
         has_old = operation in ("U", "S") and row.has_old
         previous = self._image(row, "old", row.old_id) if has_old else None
         names = self.recorded.key_names
+        masked = masked_names(self.recorded, row.audit_id) | masked_names(
+            self.recorded, row.old_id if has_old else None
+        )
+        redacted = frozenset([*(row.new_redacted or ()), *((has_old and row.old_redacted) or ())])
         return Change(
             position=Position(row.audit_transaction_id, row.audit_id),
             table=self.recorded.table.fullname,
@@ -161,15 +168,18 @@ class Changes:
                 setting.name: row._mapping[f"setting_{index}"]
                 for index, setting in enumerate(self.recorded.audited.settings)
             },
+            masked=masked & {*stored, *(previous or ())},
+            redacted=redacted & {*self.recorded.column_names},
         )
 
     def _image(self, row: Row[Any], label: str, audit_id: int) -> Image:
         values = ((column, row._mapping[f"{label}_{index}"]) for index, column in enumerate(self.recorded.columns))
-        return {column.name: value for column, value in values if not _is_absent(column, value, audit_id)}
+        redacted = row._mapping[f"{label}_redacted"] or ()
+        return {column.name: value for column, value in values if not _is_absent(column, value, audit_id, redacted)}
 
 
-def _is_absent(column: RecordedColumn, value: object, audit_id: int) -> bool:
-    return value is None and is_absent(column.absences, audit_id)
+def _is_absent(column: RecordedColumn, value: object, audit_id: int, redacted: Collection[str]) -> bool:
+    return value is None and (is_absent(column.absences, audit_id) or column.name in redacted)
 
 
 def previous_images(recorded: RecordedTable, new: FromClause, name: str) -> FromClause:

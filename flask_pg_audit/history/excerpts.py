@@ -14,7 +14,7 @@ from sqlalchemy import BigInteger, Boolean, ColumnElement, Connection, FromClaus
 from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.types import TypeEngine
 
-from ..declare.absence import is_absent
+from ..declare.absence import is_absent, is_within
 from ..declare.columns import OPERATION_LABELS
 from .changes import Changes
 from .context import MAX_CONTEXT_LENGTH, parse_context
@@ -22,6 +22,7 @@ from .equality import differ, is_binary
 from .far_differences import MAX_FAR, read_far_differences
 from .position import Position
 from .recorded import RecordedColumn, RecordedTable
+from .redacted import redacted_names
 from .text_diff import Segment, word_diff
 from .value import Value, kind_of_type
 
@@ -204,6 +205,8 @@ def select_excerpts(table: RecordedTable, positions: Sequence[Position], lengths
             _digests(new, "new", differences, lengths),
             _digests(changes.old, "old", differences, lengths),
             _array(list(differences.values()), Boolean()).label("changed"),
+            redacted_names(table, new).label("new_redacted"),
+            redacted_names(table, changes.old).label("old_redacted"),
         )
         .select_from(changes.joined)
         .where(sa.tuple_(new.c.audit_transaction_id, new.c.audit_id).in_(list(positions)))
@@ -299,8 +302,11 @@ def _build_fields(table: RecordedTable, row: Row[Any], has_old: bool) -> Iterato
 
 def _build_value(column: RecordedColumn, row: Row[Any], label: str, index: int, audit_id: int) -> Value | None:
     texts, lengths, digests = (row._mapping[f"{label}_{part}"] for part in ("texts", "lengths", "digests"))
-    if texts[index] is None and is_absent(column.absences, audit_id):
-        return None
-    return Value(
-        texts[index], lengths[index], kind=kind_of_type(column.type), digest=digests[index] if digests else None
-    )
+    kind = kind_of_type(column.type)
+    if texts[index] is None:
+        if column.name in (row._mapping[f"{label}_redacted"] or ()):
+            return Value(None, None, kind=kind, is_redacted=True)
+        if is_absent(column.absences, audit_id):
+            return None
+    digest, masked = digests[index] if digests else None, is_within(column.masks, audit_id)
+    return Value(texts[index], lengths[index], kind=kind, digest=digest, is_masked=masked)

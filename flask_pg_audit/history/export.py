@@ -27,8 +27,8 @@ MAX_CHARACTERS = 4_000_000
 class ExportRow:
     """One recorded change, written: every field is text, and ``None`` where nothing is known.
 
-    Those of ``key``, ``context``, ``changed``, ``old`` and ``new`` are JSON. What is in them is as PostgreSQL writes it
-    in UTC: a NULL is ``null``, a column that was not recorded at the time is left out.
+    Those of ``key``, ``context``, ``changed``, ``old``, ``new``, ``masked`` and ``redacted`` are JSON. What is in them
+    is as PostgreSQL writes it in UTC: a NULL is ``null``, a column that was not recorded at the time is left out.
 
     :ivar position: the place in the order of all changes, as :meth:`Position.parse` reads it.
     :ivar at: wall clock of the statement: ``2026-01-31T12:00:00.000000Z``.
@@ -41,6 +41,8 @@ class ExportRow:
     :ivar changed: the names of the columns that an update changed; empty when ``old`` is not known.
     :ivar old: the row before; ``None`` when there was none, or when it was never recorded.
     :ivar new: the row after; ``None`` for a delete and a truncate.
+    :ivar masked: the names of the columns of which ``old`` or ``new`` has a mask instead of the value.
+    :ivar redacted: the names of the columns whose value was removed from ``old`` or ``new``, where they are no more.
 
     .. versionadded:: 0.1
     """
@@ -60,6 +62,8 @@ class ExportRow:
     changed: str
     old: str | None
     new: str | None
+    masked: str
+    redacted: str
 
 
 def export_rows(
@@ -126,6 +130,8 @@ def _columns(written: WrittenChanges) -> Iterator[ColumnElement[Any]]:
     yield written.changed().label("changed")
     yield written.image(written.new).label("stored")
     yield sa.case((written.has_old, written.image(written.old))).label("previous")
+    yield written.masked().label("masked")
+    yield written.redacted().label("redacted")
 
 
 def rows_at(
@@ -173,4 +179,6 @@ def build_row(row: Row[Any]) -> ExportRow:
         changed=row.changed,
         old=row.stored if operation == "D" else row.previous,
         new=row.stored if operation in ("I", "U", "S") else None,
+        masked=row.masked,
+        redacted=row.redacted,
     )

@@ -13,7 +13,7 @@ from .export import ExportRow
 COLUMNS = tuple(field.name for field in fields(ExportRow))
 
 #: Those whose text is JSON already.
-_STRUCTURED = frozenset({"key", "context", "changed", "old", "new"})
+_STRUCTURED = frozenset({"key", "context", "changed", "old", "new", "masked", "redacted"})
 
 #: What a spreadsheet takes for a formula; with the apostrophes that are in front already, so that taking one away from
 #: what matches always gives back the value.
@@ -23,7 +23,8 @@ _NEEDS_QUOTES = re.compile('[",\r\n]')
 
 
 def render_csv(rows: Iterable[ExportRow]) -> Iterator[bytes]:
-    """CSV as in RFC 4180, UTF-8, with a line of names; key, context, changed, old and new are JSON.
+    """CSV as in RFC 4180, UTF-8, with a line of names; key, context, changed, old, new, masked and redacted are
+    JSON.
 
     Nothing between two commas is NULL, ``""`` is an empty text. A cell that a spreadsheet would take for a formula, and
     that is no number, has an apostrophe in front.

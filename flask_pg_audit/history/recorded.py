@@ -12,16 +12,23 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, FromClause, MetaData, Select, Table, TableClause
+from sqlalchemy import Connection, FromClause, MetaData, Select, Table, TableClause, Text
 from sqlalchemy.types import NullType, TypeEngine
 
-from ..declare.absence import Absence, parse_absences
+from ..declare.absence import Absence, has_redactions, parse_absences, parse_masks
 from ..declare.columns import build_own_columns
+from ..declare.mask import holds_text
 from ..declare.registry import AuditedTable, audited_tables, transaction_table
 from ..errors import AuditConfigError, AuditInstallError
 from .entity import find_audited
 
 _PREFIX = "audit_"
+
+#: The number of the type ``text``, which is the same everywhere.
+_TEXT = 25
+
+#: The comment on a column, and whether it is ``text``.
+_Note = tuple[str | None, bool]
 
 #: Some of the rows of an audit table.
 Part = Callable[[FromClause], Select[Any]]
@@ -36,11 +43,29 @@ class RecordedColumn:
     :ivar type: as the model declares it; without a type for a column that the table no longer has, whose values come
         as the driver reads them.
     :ivar absences: the changes that were recorded without it.
+    :ivar masks: the changes that were recorded with a mask instead of its value.
+    :ivar is_redacted: values were removed from some changes.
     """
 
     name: str
     type: TypeEngine[Any]
     absences: tuple[Absence, ...] = ()
+    masks: tuple[Absence, ...] = ()
+    is_redacted: bool = False
+
+    def noted(self, comment: str | None, is_text: bool) -> RecordedColumn:
+        """The same with what the comment on the audit table's column says.
+
+        :param is_text: the audit table has it as ``text``, as a mask may need that there is no more.
+        """
+        masks = parse_masks(comment)
+        return replace(
+            self,
+            type=Text() if masks and is_text and not holds_text(self.type) else self.type,
+            absences=parse_absences(comment),
+            masks=masks,
+            is_redacted=has_redactions(comment),
+        )
 
 
 @dataclass(frozen=True)
@@ -120,7 +145,7 @@ def recorded_tables(metadata: MetaData) -> tuple[RecordedTable, ...]:
 
 
 def _declared(audited: AuditedTable) -> RecordedTable:
-    return RecordedTable(audited, tuple(RecordedColumn(c.name, c.type) for c in audited.image_columns))
+    return RecordedTable(audited, tuple(RecordedColumn(c.name, audited.stored_type(c)) for c in audited.image_columns))
 
 
 def read_recorded_tables(connection: Connection, metadata: MetaData) -> tuple[RecordedTable, ...]:
@@ -142,39 +167,36 @@ def read_recorded_tables(connection: Connection, metadata: MetaData) -> tuple[Re
     return tuple(_as_installed(table, comments[index]) for index, table in enumerate(declared))
 
 
-def _read_comments(connection: Connection, tables: tuple[RecordedTable, ...]) -> Mapping[int, dict[str, str | None]]:
-    """The columns of each audit table, by its place in ``tables``, with their comments."""
+def _read_comments(connection: Connection, tables: tuple[RecordedTable, ...]) -> Mapping[int, dict[str, _Note]]:
+    """The columns of each audit table, by its place in ``tables``, with their comments, and whether they are text."""
     quote = connection.dialect.identifier_preparer.format_table
     wanted = sa.values(sa.column("place", sa.Integer), sa.column("name", sa.Text), name="wanted").data(
         [(place, quote(table.audited.audit_table).replace("%%", "%")) for place, table in enumerate(tables)]
     )
-    attribute = sa.table("pg_attribute", *map(sa.column, ("attrelid", "attname", "attnum", "attisdropped")))
+    attribute = sa.table("pg_attribute", *map(sa.column, ("attrelid", "attname", "attnum", "attisdropped", "atttypid")))
     attribute.schema = "pg_catalog"
     query = (
         sa.select(
             wanted.c.place,
             sa.cast(attribute.c.attname, sa.Text),
             sa.func.col_description(attribute.c.attrelid, attribute.c.attnum),
+            attribute.c.atttypid == _TEXT,
         )
         .join_from(wanted, attribute, attribute.c.attrelid == sa.func.to_regclass(wanted.c.name))
         .where(attribute.c.attnum > 0, ~attribute.c.attisdropped)
         .order_by(wanted.c.place, attribute.c.attnum)
     )
-    found: dict[int, dict[str, str | None]] = defaultdict(dict)
-    for place, name, comment in connection.execute(query):
-        found[place][name] = comment
+    found: dict[int, dict[str, _Note]] = defaultdict(dict)
+    for place, name, comment, is_text in connection.execute(query):
+        found[place][name] = (comment, is_text)
     return found
 
 
-def _as_installed(table: RecordedTable, comments: Mapping[str, str | None]) -> RecordedTable:
-    declared = [
-        replace(column, absences=parse_absences(comments[column.name]))
-        for column in table.columns
-        if column.name in comments
-    ]
+def _as_installed(table: RecordedTable, comments: Mapping[str, _Note]) -> RecordedTable:
+    declared = [column.noted(*comments[column.name]) for column in table.columns if column.name in comments]
     lost = [
-        RecordedColumn(name, NullType(), parse_absences(comment))
-        for name, comment in comments.items()
+        RecordedColumn(name, NullType()).noted(comment, is_text=False)
+        for name, (comment, _) in comments.items()
         if name not in table.column_names and not name.startswith(_PREFIX)
     ]
     return replace(table, columns=(*declared, *lost))

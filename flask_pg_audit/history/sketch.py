@@ -17,6 +17,7 @@ from .export import is_at
 from .feed import EVERYTHING
 from .position import Position
 from .recorded import RecordedTable
+from .redacted import masked_names, redacted_names
 from .snapshot import settle_output
 from .written import WrittenChanges
 
@@ -52,6 +53,8 @@ class Sketch:
     :ivar old: the row before; ``None`` when there was none, or when it was never recorded.
     :ivar new: the row after; ``None`` for a delete and a truncate.
     :ivar changed: the columns that an update changed; empty when ``old`` is not known.
+    :ivar masked: the columns of which ``old`` or ``new`` has a mask instead of the value.
+    :ivar redacted: the columns whose value was removed from ``old`` or ``new``.
     """
 
     position: Position
@@ -66,6 +69,8 @@ class Sketch:
     old: SketchedImage | None
     new: SketchedImage | None
     changed: tuple[str, ...]
+    masked: tuple[str, ...] = ()
+    redacted: tuple[str, ...] = ()
 
     @property
     def operation_label(self) -> str:
@@ -104,6 +109,8 @@ def _columns(written: WrittenChanges, max_length: int) -> Iterator[ColumnElement
     yield sa.func.coalesce(written.old.c.audit_id, 0).label("old_id")
     yield written.has_old.label("has_old")
     yield written.differences().label("differ")
+    yield redacted_names(written.recorded, written.new).label("new_redacted")
+    yield redacted_names(written.recorded, written.old).label("old_redacted")
     for label, source in (("new", written.new), ("old", written.old)):
         yield written.heads(source, max_length).label(f"{label}_heads")
         yield written.lengths(source).label(f"{label}_lengths")
@@ -111,8 +118,10 @@ def _columns(written: WrittenChanges, max_length: int) -> Iterator[ColumnElement
 
 def _build(table: RecordedTable, row: Row[Any]) -> Sketch:
     operation = row.operation
-    stored = _image(table, row.new_heads, row.new_lengths, row.audit_id)
-    previous = _image(table, row.old_heads, row.old_lengths, row.old_id) if row.has_old else None
+    stored = _image(table, row.new_heads, row.new_lengths, row.audit_id, row.new_redacted)
+    previous = _image(table, row.old_heads, row.old_lengths, row.old_id, row.old_redacted) if row.has_old else None
+    masked = masked_names(table, row.audit_id) | masked_names(table, row.old_id if row.has_old else None)
+    redacted = {*(row.new_redacted or ()), *((row.has_old and row.old_redacted) or ())}
     return Sketch(
         position=Position(row.audit_transaction_id, row.audit_id),
         table=row.table_name,
@@ -126,15 +135,21 @@ def _build(table: RecordedTable, row: Row[Any]) -> Sketch:
         old=stored if operation == "D" else previous,
         new=stored if operation in ("I", "U", "S") else None,
         changed=tuple(n for n, d in zip(table.column_names, row.differ, strict=True) if row.has_old and d),
+        masked=tuple(name for name in table.column_names if name in masked and name in {*stored, *(previous or ())}),
+        redacted=tuple(name for name in table.column_names if name in redacted),
     )
 
 
 def _image(
-    table: RecordedTable, heads: Sequence[str | None], lengths: Sequence[int | None], audit_id: int
+    table: RecordedTable,
+    heads: Sequence[str | None],
+    lengths: Sequence[int | None],
+    audit_id: int,
+    redacted: Sequence[str] | None,
 ) -> SketchedImage:
     values = zip(table.columns, heads, lengths, strict=True)
     return {
         column.name: SketchedValue(head, length)
         for column, head, length in values
-        if head is not None or not is_absent(column.absences, audit_id)
+        if head is not None or not (is_absent(column.absences, audit_id) or column.name in (redacted or ()))
     }

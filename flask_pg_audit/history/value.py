@@ -21,6 +21,8 @@ class Value:
     :ivar length: of the whole value, in characters; ``None`` for NULL. Bytes are written as ``\\x``, and two characters
         for each.
     :ivar start: how many characters come before those in ``text``.
+    :ivar is_masked: it is a mask instead of the value.
+    :ivar is_redacted: the value was removed; ``text`` is ``None`` then.
     :ivar digest: the SHA-256 of bytes in hexadecimal, where it was asked for and they are not too many.
     """
 
@@ -29,6 +31,8 @@ class Value:
     start: int = 0
     kind: ValueKind = "other"
     digest: str | None = None
+    is_masked: bool = False
+    is_redacted: bool = False
 
     @property
     def is_cut(self) -> bool:

@@ -23,6 +23,7 @@ from .context import MAX_CONTEXT_LENGTH
 from .equality import differ, is_binary
 from .filter import ChangeFilter
 from .recorded import RecordedColumn, RecordedTable
+from .redacted import is_redacted
 
 _UTC = "'UTC'"
 _INSTANT = """'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'"""
@@ -118,10 +119,45 @@ class WrittenChanges:
         )
         return sa.case((self.has_old, _enclose("[", names, "]")), else_=sa.literal_column("'[]'"))
 
+    def masked(self) -> ColumnElement[str]:
+        """The names of the columns of which an image is a mask, as a JSON array."""
+        return self._names(
+            sa.or_(
+                *(
+                    _within(source.c.audit_id, found.start, found.end)
+                    for source in self._sources
+                    for found in column.masks
+                )
+            )
+            if column.masks
+            else None
+            for column in self.recorded.columns
+        )
+
+    def redacted(self) -> ColumnElement[str]:
+        """The names of the columns whose value was removed from an image, as a JSON array."""
+        return self._names(
+            sa.or_(*(is_redacted(self.recorded, source, column) for source in self._sources))
+            if column.is_redacted
+            else None
+            for column in self.recorded.columns
+        )
+
+    @property
+    def _sources(self) -> tuple[FromClause, FromClause]:
+        return self.new, self.old
+
+    def _names(self, conditions: Iterator[ColumnElement[bool] | None]) -> ColumnElement[str]:
+        pairs = zip(self.recorded.column_names, conditions, strict=True)
+        names = [sa.case((holds, sa.literal(_quote(name), Text))) for name, holds in pairs if holds is not None]
+        return _enclose("[", iter(names), "]") if names else sa.literal_column("'[]'", Text)
+
     def _member(self, source: FromClause, column: RecordedColumn) -> ColumnElement[Any]:
         value = write(source.c[column.name])
         member = sa.literal(f"{_quote(column.name)}: ", Text) + sa.func.coalesce(value, sa.literal_column("'null'"))
         absent = [_within(source.c.audit_id, absence.start, absence.end) for absence in column.absences]
+        if column.is_redacted:
+            absent.append(is_redacted(self.recorded, source, column))
         return sa.case((~sa.and_(value.is_(None), sa.or_(*absent)), member)) if absent else member
 
     # Images as arrays: an element for each column, cut where it is too long.

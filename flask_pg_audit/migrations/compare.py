@@ -121,7 +121,8 @@ class _Comparison:
         installed = read_installed(connection, declared.schemas, names)
         declared = _without_filtered(declared, context)
         may_drop = bool(context.opts.get(DROP_HISTORY_OPTION, False))
-        histories = declared.audit_tables.union(shared_tables(declared, installed))
+        keys = () if declared.mask_key_table is None else (declared.infrastructure.mask_key_table,)
+        histories = declared.audit_tables.union(shared_tables(declared, installed), keys)
         keeper = HistoryKeeper(schema, histories, (), may_drop)
         dropped = {keeper.name_of(op) for op in upgrade_ops.ops if isinstance(op, DropTableOp)}
         todo = plan(declared, installed, prune={*declared.others, *filter(None, dropped)})
@@ -225,7 +226,8 @@ def _without_filtered(declared: Declared, context: AutogenContext) -> Declared:
 
     A trigger that finds nothing to write to would fail every change.
     """
-    shared = (declared.transaction_table, declared.maintenance_table) if declared.tables else ()
+    logs = (declared.maintenance_table, declared.redaction_table) if declared.tables else ()
+    shared = (declared.transaction_table, *logs) if declared.tables else ()
     tables = tuple(
         table
         for table in declared.tables

@@ -20,6 +20,8 @@ from sqlalchemy import Table
 
 from ..database.name import QualifiedName
 from ..declare.absence import COMMENT_PREFIX
+from ..declare.mask_key import MASK_KEY_TABLE_NAME
+from ..declare.redaction_table import REDACTION_TABLE_NAME
 from ..declare.seal_tables import SEAL_LEAVES_TABLE_NAME, SEAL_TABLE_NAME
 from ..declare.tables import MAINTENANCE_TABLE_NAME, TRANSACTION_TABLE_NAME, VIEW_TABLE_NAME
 from .operations import (
@@ -36,6 +38,8 @@ _AUDIT_COLUMNS = {"audit_operation", "audit_operation_timestamp", "audit_current
 _TRANSACTION_COLUMNS = {"id", "issued_at", "db_role", "application_name", "client_addr", "context"}
 _VIEW_COLUMNS = {"id", "viewed_at", "username", "action", "page", "query", "row_count"}
 _MAINTENANCE_COLUMNS = {"id", "began_at", "xact", "db_role", "reason", "transaction_id"}
+_REDACTION_COLUMNS = {"id", "redacted_at", "columns", "audit_transaction_id", "audit_id", "leaf_before", "leaf_after"}
+_MASK_KEY_COLUMNS = {"id", "created_at", "inner_pad", "outer_pad"}
 _SEAL_COLUMNS = {"id", "sealed_at", "format", "previous", "tables", "hash"}
 _LEAVES_COLUMNS = {"seal_id", "place", "chunk", "ids", "leaves"}
 
@@ -47,6 +51,8 @@ def holds_history(table: Table) -> bool:
         TRANSACTION_TABLE_NAME: _TRANSACTION_COLUMNS,
         VIEW_TABLE_NAME: _VIEW_COLUMNS,
         MAINTENANCE_TABLE_NAME: _MAINTENANCE_COLUMNS,
+        REDACTION_TABLE_NAME: _REDACTION_COLUMNS,
+        MASK_KEY_TABLE_NAME: _MASK_KEY_COLUMNS,
         SEAL_TABLE_NAME: _SEAL_COLUMNS,
         SEAL_LEAVES_TABLE_NAME: _LEAVES_COLUMNS,
     }

@@ -20,7 +20,7 @@ from .target import Target
 from .versions import VersionColumn
 
 #: Where the keys begin in a row of the comparison.
-_KEYS = 8
+_KEYS = 10
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Comparison:
     :ivar undone: the columns in which the expected image and the wanted one differ.
     :ivar missing: the columns that differ from the wanted image.
     :ivar unrecorded: the columns that the wanted image does not have.
+    :ivar masked: the columns of which the wanted image has a mask.
     """
 
     target: Target
@@ -45,6 +46,7 @@ class Comparison:
     undone: frozenset[str]
     missing: frozenset[str]
     unrecorded: frozenset[str]
+    masked: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -119,16 +121,26 @@ def _compare(sources: _Sources, version: VersionColumn | None) -> Select[Any]:
             live.c[table.key_names[0]].is_not(None).label("exists_"),
             counted.label("version"),
             _flags(differ(live.c[name], expected[name]) for name in expected).label("modified"),
-            _flags(differ(expected[name], wanted[name]) for name in expected).label("undone"),
+            _flags(_is_undone(sources, name, expected, wanted) for name in expected).label("undone"),
             _flags(differ(live.c[name], wanted[name]) for name in wanted).label("missing"),
             _flags(table.is_absent(sources.expected, name) for name in expected).label("no_expected"),
             _flags(table.is_absent(sources.wanted, name) for name in wanted).label("no_wanted"),
+            _flags(table.is_masked(sources.expected, name) for name in expected).label("masked_expected"),
+            _flags(table.is_masked(sources.wanted, name) for name in wanted).label("masked_wanted"),
             *_labelled(table, "key", sources.at),
             *_labelled(table, "new", sources.wanted),
         )
         .select_from(sources.joined)
         .order_by(sources.places.c.n)
     )
+
+
+def _is_undone(
+    sources: _Sources, name: str, expected: Mapping[str, ColumnElement[Any]], wanted: Mapping[str, ColumnElement[Any]]
+) -> ColumnElement[bool]:
+    if sources.table.recorded.column(name).masks:  # of the two masks, neither of which the table could take
+        return differ(sources.expected.c[name], sources.wanted.c[name])
+    return differ(expected[name], wanted[name])
 
 
 def _labelled(table: LiveTable, label: str, images: FromClause) -> Iterator[ColumnElement[Any]]:
@@ -143,7 +155,7 @@ def _flags(flags: Iterator[ColumnElement[bool]]) -> ColumnElement[Any]:
 
 
 def _build(row: Row[Any], table: LiveTable, target: Target, names: _Names) -> Comparison:
-    unexpected, unrecorded = names[row.no_expected], names[row.no_wanted]
+    unexpected, unrecorded = names[row.no_expected] | names[row.masked_expected], names[row.no_wanted]
     return Comparison(
         target=target,
         exists=row.exists_,
@@ -151,9 +163,10 @@ def _build(row: Row[Any], table: LiveTable, target: Target, names: _Names) -> Co
         new_key=dict(zip(table.key_names, row[_KEYS + len(table.key_names) :], strict=False)),
         version=row.version,
         modified=names[row.modified] - unexpected,
-        undone=names[row.undone] - unexpected - unrecorded,
-        missing=names[row.missing] - unrecorded,
+        undone=names[row.undone] - names[row.no_expected] - unrecorded,
+        missing=(names[row.missing] | names[row.masked_wanted]) - unrecorded,
         unrecorded=unrecorded,
+        masked=names[row.masked_wanted],
     )
 
 
@@ -177,7 +190,8 @@ def read_differences(
     columns = []
     for label, images in (("expected", sources.expected), ("found", sources.live)):
         for n, name in enumerate(table.written):
-            value = sa.type_coerce(images.c[name], reading_type(table.type_of(name)))
+            type_ = table.type_of(name) if images is sources.live else table.recorded.column(name).type
+            value = sa.type_coerce(images.c[name], reading_type(type_))
             columns.append(value.label(f"{label}_{n}"))
     query = sa.select(*columns).select_from(sources.joined).order_by(sources.places.c.n)
     return [(_values(row, "expected", table), _values(row, "found", table)) for row in connection.execute(query)]

@@ -17,6 +17,7 @@ from .versions import VersionColumn, set_by_every_update
 #: Replaced by the values, which are read when they are needed.
 CHANGED = "it was changed since"
 GONE = "the row is not there any more"
+MASKED = "the history has it masked, so that its value is not known: choose other columns, or supply values"
 AGAIN = "there is a row with this key again"
 
 #: What ``force`` writes over.
@@ -73,7 +74,8 @@ class Rules:
         if expected is None and not self.force:
             return [self._conflict(compared, AGAIN)]
         relevant = self._allowed(compared.undone if isinstance(expected, Position) else compared.missing)
-        conflicts = self._differences(compared, compared.modified & relevant)
+        conflicts = self._masked(compared, compared.masked & relevant)
+        conflicts += self._differences(compared, compared.modified & relevant)
         if conflicts:
             return conflicts
         columns = self._in_order(relevant & compared.missing)
@@ -86,6 +88,10 @@ class Rules:
             return [self._conflict(compared, "the row is not there, and cannot come back with some of its columns")]
         recorded = frozenset(self.table.written) - compared.unrecorded
         counted = {self.version.name} if self.version is not None and self.version.next is not None else set()
+        supplied = self.supplied.given(self.table).keys()
+        if unknown := (compared.masked & recorded) - supplied:
+            return self._masked(compared, unknown)
+        recorded -= compared.masked
         lacking = self.supplied.lacking(self.table, recorded | counted)
         if lacking:
             reason = f"NOT NULL, without a default, and not in the history: give values={{{lacking[0]!r}: …}}"
@@ -104,6 +110,9 @@ class Rules:
         changing = set_by_every_update(self.table.recorded.table)
         version = {self.version.name} if self.version is not None else set()
         return [self._conflict(compared, CHANGED, name) for name in self._in_order(names - changing - version)]
+
+    def _masked(self, compared: Comparison, names: frozenset[str]) -> list[Conflict]:
+        return [self._conflict(compared, MASKED, name) for name in self._in_order(names)]
 
     def _in_order(self, names: Collection[str]) -> tuple[str, ...]:
         return tuple(name for name in self.table.written if name in names)

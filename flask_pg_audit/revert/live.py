@@ -17,6 +17,7 @@ from ..declare.absence import Absence
 from ..errors import AuditConfigError
 from ..history.position import Position
 from ..history.recorded import RecordedTable
+from ..history.redacted import is_redacted
 
 
 @dataclass(frozen=True)
@@ -88,15 +89,32 @@ class LiveTable:
         now, then = self.columns[name], self.images[name]
         if now.type_name == then.type_name:
             return images.c[name]
+        if self.recorded.column(name).masks:
+            # A mask is none of the live column's type; it is never written back, and nothing is compared with it.
+            return sa.cast(sa.case((~self.is_masked(images, name), images.c[name])), self._named(now))
+        return sa.cast(images.c[name], self._named(now))
+
+    def _named(self, column: LiveColumn) -> TypeEngine[Any]:
         # The drivers read % in what they send as a parameter's place.
-        return sa.cast(images.c[name], _NamedType(now.type_name.replace("%", "%%")))
+        return _NamedType(column.type_name.replace("%", "%%"))
 
     def is_absent(self, images: FromClause, name: str) -> ColumnElement[bool]:
-        """Whether the column was not recorded with that image."""
-        absences = self.recorded.column(name).absences
-        if not absences:
+        """Whether the column was not recorded with that image, or its value was removed since."""
+        column = self.recorded.column(name)
+        if not (column.absences or column.is_redacted):
             return sa.false()
-        return sa.and_(images.c[name].is_(None), sa.or_(*(_within(images, absence) for absence in absences)))
+        absent = (_within(images, absence) for absence in column.absences)
+        removed = is_redacted(self.recorded, images, column)
+        return sa.or_(removed, sa.and_(images.c[name].is_(None), sa.or_(sa.false(), *absent)))
+
+    def is_masked(self, images: FromClause, name: str) -> ColumnElement[bool]:
+        """Whether that image has a mask instead of the value. Of a text, NULL says that there was none."""
+        masks = self.recorded.column(name).masks
+        if not masks:
+            return sa.false()
+        is_text = self.images[name].type_name.startswith(("text", "character varying", "citext"))
+        there = images.c[name].is_not(None) if is_text else sa.true()
+        return sa.and_(there, sa.or_(*(_within(images, mask) for mask in masks)))
 
     def same_key(self, one: FromClause, images: FromClause) -> ColumnElement[bool]:
         """Whether the row has the key of the image."""

@@ -50,6 +50,8 @@ def find_covered(declared: Declared, installed: Installed) -> tuple[CoveredTable
         relation = installed.relations.get(name)
         if relation is not None and relation.is_table and set(CHANGE_KEY) <= relation.columns.keys():
             found.append(CoveredTable(name, CHANGE_KEY, shared.transaction_table))
+    if shared.redaction_table in installed.relations:
+        found.append(CoveredTable(shared.redaction_table, ROW_KEY, shared.redaction_table))
     return tuple(found)
 
 

@@ -51,8 +51,9 @@ def seal(
 ) -> Seal | None:
     """Seal the part of the history that is settled and that no seal covers yet, in one transaction.
 
-    Covers the rows of all audit tables and ``audit_transaction``, and of ``audit_maintenance`` and ``audit_view`` where
-    there are such. Others may write meanwhile: the only locks are those of a ``SELECT``, and installations wait.
+    Covers the rows of all audit tables and ``audit_transaction``, and of ``audit_maintenance``, ``audit_redaction`` and
+    ``audit_view`` where there are such. Others may write meanwhile: the only locks are those of a ``SELECT``, and
+    installations wait.
 
     :param key: signs the seal.
     :param wait: seconds for transactions that are in flight, for locks, and for another run.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from types import MappingProxyType
 
 from sqlalchemy import Connection, Engine, MetaData
 from sqlalchemy.exc import DBAPIError
@@ -23,13 +22,12 @@ from .covered import exists, find_covered
 from .finding import ROW_MISSING, Findings, VerifiedSeals
 from .keys import SealKey, by_id
 from .record import Seal
+from .redactions import read_redactions
 from .store import read_seals
 from .tracks import Track, find_tracks
 
 #: Findings that are kept of each kind and table.
 LIMIT = 100
-
-_NO_REDACTIONS: Redactions = MappingProxyType({})
 
 
 def verify_seals(
@@ -38,7 +36,7 @@ def verify_seals(
     *,
     keys: Iterable[SealKey] = (),
     copies: Iterable[Seal] = (),
-    redactions: Redactions = _NO_REDACTIONS,
+    redactions: Redactions | None = None,
     pruned: Collection[str] = (),
     limit: int = LIMIT,
     progress: Progress | None = None,
@@ -74,7 +72,8 @@ def verify_seals(
         meter = Meter(progress)
         meter.expect(seal.rows for seal in chain)
         covered = find_covered(selection.declared, selection.installed)
-        comparison = Comparison(connection, shared, redactions, frozenset(pruned), meter)
+        steps = read_redactions(connection, shared) if redactions is None else redactions
+        comparison = Comparison(connection, shared, steps, frozenset(pruned), meter)
         for track in find_tracks(connection, shared, chain, covered, findings):
             comparison.compare(track, findings)
             _name_records(connection, track, selection.declared, findings)

@@ -75,6 +75,8 @@ def _kind(old: Value | None, new: Value | None) -> Kind:
         return "added"
     if new is None:
         return "removed"
+    if old.is_redacted or new.is_redacted:
+        return "changed"
     if old.text is None:
         return "set"
     return "cleared" if new.text is None else "changed"

@@ -30,6 +30,16 @@ _CHANGE = {
     "changed": {"type": "array", "items": {"type": "string"}},
     "old": _IMAGE,
     "new": _IMAGE,
+    "masked": {
+        "type": "array",
+        "items": {"type": "string"},
+        "description": "The columns of which old or new has a mask instead of the value.",
+    },
+    "redacted": {
+        "type": "array",
+        "items": {"type": "string"},
+        "description": "The columns whose value was removed from old or new, where they are not any more.",
+    },
 }
 
 _COUNT = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ..history.value import Value
@@ -24,24 +24,33 @@ _JSON_PART = re.compile(r'"(?:[^"\\]|\\.)*"?|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOT
 class Shown:
     """A value on a page.
 
-    :ivar kind: ``absent``, it was not recorded; ``null``; ``empty``; ``bytes``; or ``text``.
+    :ivar kind: ``absent``, it was not recorded; ``redacted``, it was removed; ``null``; ``empty``; ``bytes``; or
+        ``text``.
     :ivar text: what is shown of it, nothing in it invisible.
     :ivar before: what is left out before the text, in words; empty for nothing.
     :ivar size: how long the whole is, in words; empty where all of it is shown.
     :ivar digest: the SHA-256 of bytes; ``None`` where it is not known.
+    :ivar is_masked: it is what stands for the value.
     """
 
-    kind: Literal["absent", "null", "empty", "bytes", "text"]
+    kind: Literal["absent", "redacted", "null", "empty", "bytes", "text"]
     text: str = ""
     before: str = ""
     size: str = ""
     digest: str | None = None
+    is_masked: bool = False
 
 
 def show_value(value: Value | None, room: Room) -> Shown:
     """The value as a page shows it."""
     if value is None:
         return Shown("absent")
+    if value.is_redacted:
+        return Shown("redacted")
+    return replace(_show(value, room), is_masked=value.is_masked)
+
+
+def _show(value: Value, room: Room) -> Shown:
     if value.text is None:
         return Shown("null")
     if value.text == (r"\x" if value.kind == "bytes" else ""):

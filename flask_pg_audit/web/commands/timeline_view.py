@@ -35,7 +35,12 @@ def timeline_lines(change: Sketch) -> Iterator[str]:
         yield f"{INDENT}what it was before is not known"
     differences = diff_sketches(change.old, change.new)
     for field in differences:
-        yield from _field(field, has_old=change.old is not None, has_new=change.new is not None)
+        if field.name not in change.redacted:
+            yield from _field(field, has_old=change.old is not None, has_new=change.new is not None)
+    for name in change.redacted:
+        yield f"{INDENT}{line(name)}  redacted"
+    if masked := [line(name) for name in change.masked if name in differences.names]:
+        yield f"{INDENT}masked: {', '.join(masked)}"
     for name in change.changed:
         if name not in differences.names:
             yield f"{INDENT}{line(name)}  is the same value, written differently"
