@@ -148,7 +148,7 @@ class _Redaction:
         masked = {mask.column for mask in self.table.trigger.masks}
         shown = [name for name in self.columns if name in by_name and name not in masked]
         same = [
-            sa.and_(by_name[name].is_not(None), ~differ(new.c[name], by_name[name])).label(f"same_{n}")
+            sa.and_(has_value(by_name[name]), ~differ(new.c[name], by_name[name])).label(f"same_{n}")
             for n, name in enumerate(shown)
         ]
         if not same:
@@ -193,8 +193,13 @@ def check_columns(recorded: RecordedTable, columns: Sequence[str]) -> None:
 
 def place_and_values(images: FromClause, columns: Sequence[str]) -> list[Any]:
     """Where an image is, and which of the columns have a value in it."""
-    flags = (images.c[name].is_not(None).label(f"has_{n}") for n, name in enumerate(columns))
+    flags = (has_value(images.c[name]).label(f"has_{n}") for n, name in enumerate(columns))
     return [images.c.audit_transaction_id, images.c.audit_id, *flags]
+
+
+def has_value(column: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Of a composite value with a null in it, ``IS NOT NULL`` is false, and the other parts would stay."""
+    return column.is_distinct_from(sa.null())
 
 
 def rows_of(found: Sequence[sa.Row[Any]], columns: Sequence[str]) -> list[Row]:

@@ -19,7 +19,7 @@ from ..errors import AuditConfigError
 from ..history.changes import Changes
 from ..history.recorded import RecordedTable
 from .erasing import Row, begin, erase
-from .record import Redacted, find_recorded, rows_of
+from .record import Redacted, find_recorded, has_value, rows_of
 
 REASON = "recorded before the column was masked"
 
@@ -119,4 +119,4 @@ def _is_clear(images: Any, recorded: RecordedTable, name: str) -> ColumnElement[
         else sa.and_(images.c.audit_id >= mask.start, images.c.audit_id < mask.end)
         for mask in recorded.column(name).masks
     )
-    return sa.and_(images.c[name].is_not(None), ~sa.or_(sa.false(), *masks))
+    return sa.and_(has_value(images.c[name]), ~sa.or_(sa.false(), *masks))
