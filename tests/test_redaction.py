@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Engine, Integer, MetaData, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.types import UserDefinedType
 
 from flask_pg_audit import (
     AuditConfigError,
@@ -228,6 +229,47 @@ def test_seals_say_redacted(engine: Engine, table: Table) -> None:
     assert [finding.kind for finding in verify_seals(metadata, engine).findings] == ["row-changed"]
 
 
+@pytest.mark.parametrize("name", ["person", "human"])
+def test_a_history_of_which_all_was_redacted_is_known_again_where_it_moved(engine: Engine, name: str) -> None:
+    """Also under another name of the column: what was redacted before is what it was then."""
+    install(engine, flat("person", "name"))
+    run(engine, "INSERT INTO person SELECT n, 'Ann' FROM generate_series(1, 30) AS n")
+    seal(flat("person", "name"), engine)
+    install(engine, flat("person", "name", mask={"name": "fixed"}))
+    assert redact_unmasked(flat("person", "name", mask={"name": "fixed"}), engine, "person").changes == 30
+    run(engine, f"ALTER TABLE person RENAME TO {name}" if name != "person" else "SELECT")
+    moved = flat(name, "name", mask={"name": "fixed"}, schema_name="history")
+    install_audit_triggers(moved, engine)
+    assert seal(moved, engine)
+    verified = verify_seals(moved, engine)
+    assert (verified.counts, verified.redacted) == ({}, 30)
+
+
+def test_seals_know_a_renamed_column_beside_redacted_rows(engine: Engine) -> None:
+    install(engine, flat("person", "name", "email"))
+    run(
+        engine,
+        "INSERT INTO person SELECT n, 'Ann', 'x' FROM generate_series(1, 30) AS n",
+        "UPDATE person SET name = ''",
+    )
+    seal(flat("person", "name", "email"), engine)
+    redact(flat("person", "name", "email"), engine, "person", 1, ["name"], keep_live=True)
+    run(engine, *(f"ALTER TABLE {table} RENAME email TO address" for table in ("person", "person_audit")))
+    renamed = flat("person", "name", "address")
+    install_audit_triggers(renamed, engine)
+    verified = verify_seals(renamed, engine)
+    assert (verified.counts, verified.redacted) == ({}, 2)
+    redact(renamed, engine, "person", 2, ["name"], keep_live=True)  # under the new name, so it looks changed
+    assert verify_seals(renamed, engine).counts == {"row-changed": 2}
+
+
+def flat(name: str, *columns: str, **options: Any) -> MetaData:
+    metadata = MetaData()
+    texts = (column(each, Text) for each in columns)
+    audited_table(metadata, name, column("id", Integer, primary_key=True), *texts, options=options)
+    return metadata
+
+
 def test_a_forged_redaction_is_found(engine: Engine, table: Table) -> None:
     """What was written down is sealed in its turn."""
     metadata = table.metadata
@@ -299,6 +341,32 @@ def test_exotic_names_and_types(engine: Engine) -> None:
     assert done.changes == 2
     assert rows(engine, 'SELECT "we""ird %s", "user", c FROM "Or""der %s:x_audit"') == 2 * [(None, None, None)]
     assert history(engine, metadata.tables['Or"der %s:x'])[0].redacted == {'we"ird %s', "user", "c"}
+
+
+class Address(UserDefinedType[Any]):
+    cache_ok = True
+
+    def get_col_spec(self, **kw: Any) -> str:
+        return "address"
+
+
+def test_a_composite_value_with_a_null_in_it_is_a_value(engine: Engine) -> None:
+    run(engine, "CREATE TYPE address AS (street text, number int)")
+    metadata, masked = MetaData(), MetaData()
+    audited_table(metadata, "person", column("id", Integer, primary_key=True), column("a", Address()))
+    audited_table(
+        masked, "person", column("id", Integer, primary_key=True), column("a", Address()),
+        options={"mask": {"a": "fixed"}},
+    )  # fmt: skip
+    install(engine, metadata)
+    run(engine, "INSERT INTO person VALUES (1, '(\"Main Street\",)'), (2, '(Side,)'), (3, '(,)')")
+    with pytest.raises(AuditError, match="still has what is to be removed in a"):
+        redact(metadata, engine, "person", 1, ["a"])
+    run(engine, "DELETE FROM person WHERE id = 1")
+    assert redact(metadata, engine, "person", 1, ["a"]).changes == 2
+    install_audit_triggers(masked, engine)
+    assert redact_unmasked(masked, engine, "person").changes == 2
+    assert {text for _, text in recorded(engine, "person", "a::text")} == {None}
 
 
 def test_it_needs_an_installation(engine: Engine, table: Table) -> None:

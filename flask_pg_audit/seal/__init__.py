@@ -3,11 +3,11 @@
 :func:`seal` and :func:`verify_seals` are what ``flask audit seal`` and ``flask audit verify --seals`` call.
 """
 
-from .comparison import Redactions
 from .finding import SealFinding, VerifiedSeals
 from .keys import SealKey, read_key, read_key_file
 from .leaves import read_leaf
 from .record import Seal, SealedTable
+from .redactions import Redactions
 from .sealing import seal
 from .verifying import verify_seals
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
@@ -14,10 +14,8 @@ from .canonical import Canonical, read_canonical
 from .finding import LEAVES_CHANGED, ROW_CHANGED, ROW_INSERTED, ROW_MISSING, ROWS_DIFFER, Findings, SealFinding
 from .leaves import Key, Leaf, load_leaves, stream_leaves
 from .merkle import MerkleTree
+from .redactions import Redactions, is_redacted
 from .tracks import Segment, Track, read_runs
-
-#: By table, as messages name it, and key of the row: the leaves before and after each redaction of it.
-Redactions = Mapping[tuple[str, Key], Sequence[tuple[bytes, bytes]]]
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class Comparison:
         """Look at all rows of one table up to where it is sealed."""
         end = track.segments[0].sealed.after
         table = _Table(track, self, findings)
-        for renamed, segments in read_runs(self.connection, self.shared, track, findings):
+        for renamed, segments in read_runs(self.connection, self.shared, track, self.redactions, findings):
             canonical = read_canonical(self.connection, track.table).renamed(renamed)
             until = max(segment.sealed.until for segment in segments)
             rows = _Rows(stream_leaves(self.connection, track.table, track.key, canonical, end, until))
@@ -148,14 +146,6 @@ class _Part:
     segment: Segment
     findings: Findings
     tree: MerkleTree = field(default_factory=MerkleTree)
-
-
-def is_redacted(sealed: bytes, present: bytes, steps: Sequence[tuple[bytes, bytes]]) -> bool:
-    """Whether redactions lead from the row that was sealed to the one that is there."""
-    reached = {sealed}
-    for _ in steps:  # in whatever order they are given
-        reached |= {after for before, after in steps if before in reached}
-    return present in reached
 
 
 def _merge(stored: Iterator[Leaf], present: Iterator[Leaf]) -> Iterator[tuple[Key, bytes | None, bytes | None]]:

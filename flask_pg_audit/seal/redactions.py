@@ -13,6 +13,9 @@ from .leaves import Key
 
 Steps = Sequence[tuple[bytes, bytes]]
 
+#: By table, as messages name it, and key of the row: the leaves before and after each redaction of it.
+Redactions = Mapping[tuple[str, Key], Steps]
+
 
 class RecordedRedactions(Mapping[tuple[str, Key], Steps]):
     """The steps of each row, in the order in which they were taken.
@@ -50,3 +53,11 @@ def read_redactions(connection: Connection, shared: Infrastructure) -> RecordedR
         for transaction_id, audit_id, before, after in rows:
             steps.setdefault((transaction_id, audit_id), []).append((bytes(before), bytes(after)))
     return RecordedRedactions(shared.view_table.display, steps)
+
+
+def is_redacted(sealed: bytes, present: bytes | None, steps: Steps) -> bool:
+    """Whether redactions lead from the row that was sealed to the one that is there."""
+    reached = {sealed}
+    for _ in steps:  # in whatever order they are given
+        reached |= {after for before, after in steps if before in reached}
+    return present in reached

@@ -17,6 +17,7 @@ from ..errors import AuditSealError
 from .covered import CoveredTable
 from .leaves import Leaf, load_leaves, read_leaves
 from .record import SealedTable
+from .redactions import Redactions, is_redacted, read_redactions
 from .store import read_seals
 
 #: Rows that are looked at.
@@ -35,10 +36,13 @@ def find_renamed(
     :param last: the seal up to which it is looked for what was sealed of them.
     """
     found: dict[QualifiedName, SealedTable] = {}
+    gone = tuple(gone)
+    redactions = read_redactions(connection, shared) if gone else {}
     for table in gone:
         probe = _probe(connection, shared, table, last)
         for candidate in candidates:
-            if candidate.name not in found and candidate.key == table.key and _holds(connection, candidate, probe):
+            fits = candidate.name not in found and candidate.key == table.key
+            if fits and _holds(connection, candidate, probe, redactions):
                 found[candidate.name] = table
                 break
     return found
@@ -57,6 +61,8 @@ def _probe(connection: Connection, shared: Infrastructure, table: SealedTable, l
     return []
 
 
-def _holds(connection: Connection, candidate: CoveredTable, probe: list[Leaf]) -> bool:
-    """One row that is the same is enough: a row's number is in one table only."""
-    return bool({*probe} & {*read_leaves(connection, candidate.name, candidate.key, [key for key, _ in probe])})
+def _holds(connection: Connection, candidate: CoveredTable, probe: list[Leaf], redactions: Redactions) -> bool:
+    """One row that is the same, or was redacted, is enough: a row's number is in one table only."""
+    now = dict(read_leaves(connection, candidate.name, candidate.key, [key for key, _ in probe]))
+    steps = {key: redactions.get((candidate.name.display, key), ()) for key in now}
+    return any(key in now and is_redacted(then, now[key], steps[key]) for key, then in probe)

@@ -17,12 +17,12 @@ from ..database.selection import select_tables
 from ..errors import AuditConfigError, AuditSealError, driver_message
 from .canonical import read_canonical, settle_output
 from .chain import check_chain, first_of_each
-from .comparison import Comparison, Redactions
+from .comparison import Comparison
 from .covered import exists, find_covered
 from .finding import ROW_MISSING, Findings, VerifiedSeals
 from .keys import SealKey, by_id
 from .record import Seal
-from .redactions import read_redactions
+from .redactions import Redactions, read_redactions
 from .store import read_seals
 from .tracks import Track, find_tracks
 
