@@ -11,6 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import (
+    CHAR,
+    Boolean,
     Column,
     Date,
     DateTime,
@@ -23,6 +25,7 @@ from sqlalchemy import (
     Text,
     select,
 )  # fmt: skip
+from sqlalchemy.dialects.postgresql import INET
 from sqlalchemy.exc import DBAPIError
 
 from flask_pg_audit import AuditConfigError, AuditConflictError, audited, install_audit_triggers, mask
@@ -33,7 +36,9 @@ from flask_pg_audit.database.mask_key_rotation import rotate_mask_key
 from flask_pg_audit.database.verify import verify
 from flask_pg_audit.declare.registry import set_audit_schema
 from flask_pg_audit.history import as_of
+from flask_pg_audit.redaction import redact_unmasked
 from flask_pg_audit.revert import restore, revert, undelete
+from flask_pg_audit.seal import seal, verify_seals
 from tests.capture import audited_table, column, execute, install, recorded, role, rows, run
 from tests.reverting import history, last
 
@@ -361,6 +366,37 @@ def test_a_mask_that_comes_later(engine: Engine) -> None:
     assert check(metadata, engine) == ()
     install_audit_triggers(masked, engine)
     assert plan_installation(masked, engine)[2].actions == ()
+
+
+@pytest.mark.parametrize(
+    ("type_", "value"),
+    [
+        (Boolean(), "true"),
+        (CHAR(5), "'ab'"),
+        (Date(), "'2026-02-03'"),
+        (DateTime(timezone=True), "'2026-02-03 12:00+03'"),
+        (INET(), "'10.0.0.1'"),
+    ],
+    ids=str,
+)
+def test_what_becomes_text_for_a_mask_is_what_was_sealed(engine: Engine, type_: Any, value: str) -> None:
+    """Whatever the session is set to, and it stays set to that."""
+    clear, masked = MetaData(), MetaData()
+    audited_table(clear, "person", column("id", Integer, primary_key=True), column("a", type_))
+    key, options = column("id", Integer, primary_key=True), {"mask": {"a": "keyed"}}
+    audited_table(masked, "person", key, column("a", type_), options=options)
+    install(engine, clear)
+    run(engine, f"INSERT INTO person VALUES (1, {value}), (2, NULL)")
+    seal(clear, engine)
+    with engine.begin() as connection:
+        execute(connection, "SET LOCAL timezone = 'Asia/Tokyo'; SET LOCAL datestyle = 'German'")
+        install_audit_triggers(masked, connection)
+        assert execute(connection, "SHOW timezone").scalar() == "Asia/Tokyo"
+        assert execute(connection, "SHOW datestyle").scalar() == "German, DMY"
+    assert verify_seals(masked, engine).counts == {}
+    assert redact_unmasked(masked, engine, "person").changes == 1
+    verified = verify_seals(masked, engine)
+    assert (verified.counts, verified.redacted) == ({}, 1)
 
 
 def test_baselines_are_masked(engine: Engine) -> None:

@@ -20,7 +20,7 @@ from .column_type import declared_type, holds, widens_in_place
 from .declared import Declared, DeclaredTable
 from .installed import Installed, InstalledRelation
 from .name import QualifiedName
-from .render import DIALECT, dollar_quoted, ident, literal, qualified
+from .render import DIALECT, dollar_quoted, ident, literal, qualified, render
 
 
 def plan_audit_table(table: DeclaredTable, declared: Declared, installed: Installed) -> Iterator[Action]:
@@ -204,7 +204,8 @@ def _plan_widening(table: DeclaredTable, existing: InstalledRelation, installed:
     for column, type_, kept in narrow_columns(table, live, existing):
         if widens_in_place(kept, type_) or column in table.trigger.retyped:
             name = table.trigger.audit_table
-            alter = alter_type_sql(name, column, type_)
+            in_place = widens_in_place(kept, type_)
+            alter = alter_type_sql(name, column, type_) if in_place else render("retype", table=name, column=column)
             subject = f"column {column} of {name.display}"
             reason = f"is {kept}, not {type_}"
             yield Action("column-type", "alter", subject, reason, (alter,), table.name, relations=(name,))
