@@ -59,7 +59,7 @@ def test_a_users_function_of_the_same_name_with_other_arguments_is_left_alone(en
     run(engine, f"CREATE FUNCTION {name}(n int) RETURNS int LANGUAGE sql AS 'SELECT n'")
     install(engine, item())
     assert install_audit_triggers(item(), engine).actions == ()
-    assert len(uninstall_audit_triggers(item(), engine).actions) == 13
+    assert len(uninstall_audit_triggers(item(), engine).actions) == 16
     assert rows(engine, f"SELECT {name}(5)") == [(5,)]
 
 

@@ -48,6 +48,10 @@ def declare() -> MetaData:
     return metadata
 
 
+#: A refusal in PostgreSQL's words.
+REFUSED = r"permission denied|must be (?:owner|superuser)|is not allowed|cannot be changed"
+
+
 @dataclass
 class Site:
     owner: Engine
@@ -238,11 +242,20 @@ def shadows_of_functions(engine: Engine) -> list[str]:
     ]
 
 
+def assert_the_trap_works(site: Site, expression: str) -> None:
+    """What names nothing with its schema does fall into it; otherwise that ours does not would mean nothing."""
+    with site.mallory.connect() as connection:
+        execute(connection, "SET LOCAL search_path = evil, pg_temp, pg_catalog, public")
+        with pytest.raises(DBAPIError, match="hijacked"):
+            execute(connection, f"SELECT {expression}")
+
+
 def test_functions_of_postgresql_are_shadowed(site: Site) -> None:
     planted = shadows_of_functions(site.owner)
     assert len(planted) > 20
     run(site.mallory, "; ".join(planted))
     try:
+        assert_the_trap_works(site, "length('a'::pg_catalog.text)")
         assert_nothing_ran(site)
     finally:
         run(site.owner, "DROP SCHEMA evil CASCADE")
@@ -260,6 +273,7 @@ def test_operators_of_postgresql_are_shadowed(site: Site) -> None:
     assert len(planted) > 80
     run(site.mallory, "; ".join(statement for statement in planted if "anyarray) RETURNS anyarray" not in statement))
     try:
+        assert_the_trap_works(site, "'a'::pg_catalog.text = 'b'::pg_catalog.text")
         assert_nothing_ran(site)
     finally:
         run(site.owner, "DROP SCHEMA evil CASCADE")
@@ -440,7 +454,7 @@ def test_a_forged_setting_is_recorded_with_her_role_or_fails_the_change(site: Si
         "SELECT set_config('is_superuser', 'on', true)",
         "CREATE EVENT TRIGGER t ON ddl_command_start EXECUTE FUNCTION evil.note()",
         "ALTER TABLE item_row DISABLE TRIGGER ALL",
-        "ALTER TABLE item_row DISABLE RULE ALL",
+        "ALTER TABLE item_row DISABLE RULE r",
         "ALTER TABLE item_row_audit DISABLE TRIGGER ALL",
         "CREATE RULE r AS ON INSERT TO item_row DO INSTEAD NOTHING",
         "CREATE TABLE evil.child () INHERITS (public.item_row)",
@@ -459,10 +473,8 @@ def test_a_forged_setting_is_recorded_with_her_role_or_fails_the_change(site: Si
         "SELECT nextval('audit_id_seq')",
         "LOCK TABLE item_row_audit IN ACCESS EXCLUSIVE MODE",
         "COMMENT ON FUNCTION public_item_row_audit() IS 'flask_pg_audit {}'",
-        "SECURITY LABEL ON TABLE item_row IS 'x'",
         "COPY item_row_audit FROM PROGRAM 'true'",
         "COPY item_row_audit TO '/tmp/stolen'",
-        "DO LANGUAGE plpython3u $$ $$",
         "LOAD 'auto_explain'",
         "REASSIGN OWNED BY postgres TO CURRENT_USER",
         "REINDEX TABLE item_row_audit",
@@ -476,7 +488,7 @@ def test_a_forged_setting_is_recorded_with_her_role_or_fails_the_change(site: Si
 )
 def test_what_would_blind_or_rewrite_the_history_is_refused(site: Site, attack: str) -> None:
     """As a role that was granted its tables, not history; ``GRANT ALL`` on a table has TRIGGER in it, and no more."""
-    with pytest.raises(DBAPIError):
+    with pytest.raises(DBAPIError, match=REFUSED):  # not a syntax error, or something that is not there
         run(site.mallory, attack)
 
 

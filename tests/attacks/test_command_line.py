@@ -10,6 +10,7 @@ import click
 import pytest
 from sqlalchemy import text
 
+from flask_pg_audit.redaction.record import REASON
 from flask_pg_audit.web.commands import audit_cli
 from tests.attacks.payloads import TEXTS
 from tests.blog import Blog, blog
@@ -56,24 +57,34 @@ def parameters() -> Iterator[tuple[str, str]]:
                 yield name, parameter.opts[0]
 
 
+#: What a command asks for besides.
+BESIDES = {"redact": {"--columns": "title", "--keep-live": None, "--dry-run": None}}
+
+
 def command_line(name: str, parameter: str, value: str) -> list[str]:
     arguments = [each for each in audit_cli.commands[name].params if isinstance(each, click.Argument)]
     good = {"table": "post", "tables": "post", "key": "1"}
     given = [value if each.name == parameter else good[str(each.name)] for each in arguments]
     option = [f"{parameter}={value}"] if parameter.startswith("-") else []
+    besides = {key: text_ for key, text_ in BESIDES.get(name, {}).items() if key != parameter}
+    option += [key if text_ is None else f"{key}={text_}" for key, text_ in besides.items()]
     return ["audit", name, *option, "--", *given]
 
 
-@pytest.mark.parametrize("payload", KINDS)
-@pytest.mark.parametrize(("name", "parameter"), list(parameters()), ids=lambda part: part)
+def is_attack(name: str, parameter: str, payload: str) -> bool:
+    """A path is what a file's option asks for, and a number what that of tries does: then it is done."""
+    is_path = parameter in ("--output", "--to") and payload == "path"
+    return not is_path and (name, parameter, payload) != ("uninstall", "--tries", "big number")
+
+
+ATTACKS = [(*where, payload) for where in parameters() for payload in KINDS if is_attack(*where, payload)]
+
+
+@pytest.mark.parametrize(("name", "parameter", "payload"), ATTACKS, ids=lambda part: part)
 def test_an_argument_is_a_value_or_one_readable_error(
     site: Blog, name: str, parameter: str, payload: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No traceback, no control character on the terminal, no file but in the folder that was meant."""
-    if parameter in ("--output", "--to") and payload == "path":
-        pytest.skip("a path is what is asked for")
-    if (name, parameter, payload) == ("uninstall", "--tries", "big number"):
-        pytest.skip("a number is what is asked for")
     folder = tmp_path / "here"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -84,3 +95,15 @@ def test_an_argument_is_a_value_or_one_readable_error(
     assert not {"\x1b", "\u202e", "\0", "\x07"} & set(result.output)
     assert [path.name for path in tmp_path.iterdir()] == ["here"]
     assert time.monotonic() - began < PATIENCE
+
+
+@pytest.mark.parametrize("payload", KINDS)
+def test_the_reason_of_a_redaction_is_kept_as_it_is(site: Blog, payload: str) -> None:
+    reason = TEXTS[payload]
+    arguments = ["redact", "--columns=title", "--keep-live", "--yes", f"--reason={reason}", "post", "1"]
+    result = site.app.test_cli_runner().invoke(args=["audit", *arguments])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    assert not {"\x1b", "\u202e", "\0", "\x07"} & set(result.output)
+    kept = [each for (each,) in site.rows("SELECT reason FROM audit_maintenance")]
+    assert set(kept) <= {*(TEXTS[kind].strip() for kind in KINDS), *TEXTS.values(), REASON}
+    assert site.rows("SELECT count(*), to_regclass('canary') IS NOT NULL FROM post_audit") == [(1, True)]
