@@ -19,7 +19,7 @@ def declare(name):
 
 """
 
-A_AND_ITS_HISTORY = "a a_audit audit_maintenance audit_seal audit_seal_leaves audit_transaction"
+A_AND_ITS_HISTORY = "a a_audit audit_maintenance audit_redaction audit_seal audit_seal_leaves audit_transaction"
 
 
 def tables_after(program: str) -> str:

@@ -135,7 +135,7 @@ def test_a_busy_table_is_given_up_with_a_line_and_nothing_is_changed(engine: Eng
         "altered (pg_stat_activity shows which): try again when it has ended, or wait for longer with --lock-timeout"
     )
     assert rows(engine, "SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal") == [(0,)]
-    assert len(install_audit_triggers(metadata, engine).actions) == 13
+    assert len(install_audit_triggers(metadata, engine).actions) == 16
 
 
 def test_others_get_through_between_two_tries(engine: Engine, database: Database) -> None:
@@ -150,7 +150,7 @@ def test_others_get_through_between_two_tries(engine: Engine, database: Database
                 run(other, f"INSERT INTO item VALUES ({number})")
             other.dispose()
             assert not installation.done()
-        assert len(installation.result(60).actions) == 13
+        assert len(installation.result(60).actions) == 16
     run(engine, "INSERT INTO item VALUES (10)")
     assert recorded(engine, "item", "id") == [("I", 10)]
 

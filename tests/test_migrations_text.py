@@ -54,8 +54,9 @@ def test_audit_tables_come_before_functions_and_these_before_triggers(project: P
     assert is_in_order(upgrade, *steps)
     assert is_in_order(upgrade, "SEQUENCE", "create_table('audit_transaction'", "public.audit_begin_transaction()")
     assert is_in_order(downgrade, "DROP TRIGGER", "DROP FUNCTION", "drop_table('note')")
-    assert upgrade.count("if_not_exists=True") == 11, (
-        "three tables and six indexes of history, the log of its readers and its index"
+    assert upgrade.count("if_not_exists=True") == 15, (
+        "three tables and six indexes of history, the log of its readers and its index, two tables of seals, "
+        "what was redacted and its index"
     )
 
 

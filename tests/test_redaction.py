@@ -263,6 +263,23 @@ def test_seals_know_a_renamed_column_beside_redacted_rows(engine: Engine) -> Non
     assert verify_seals(renamed, engine).counts == {"row-changed": 2}
 
 
+def test_what_was_redacted_before_its_column_was_renamed_is_never_written_back(engine: Engine) -> None:
+    old = flat("person", "name", "email")
+    install(engine, old)
+    run(engine, "INSERT INTO person VALUES (1, 'Ann', 'x')", "UPDATE person SET email = 'y'")
+    redact(old, engine, "person", 1, ["name"], keep_live=True)
+    run(engine, *(f"ALTER TABLE {table} RENAME name TO title" for table in ("person", "person_audit")))
+    renamed = flat("person", "title", "email")
+    install_audit_triggers(renamed, engine)
+    assert not any(found.counts for found in verify(renamed, engine))
+    run(engine, "UPDATE person SET title = 'Sir', email = 'z'")
+    table = renamed.tables["person"]
+    assert [change.redacted for change in history(engine, table)] == [{"title"}] * 3
+    with engine.begin() as connection:
+        revert(connection, renamed, last(engine, table))
+    assert rows(engine, "SELECT title, email FROM person") == [("Sir", "y")]
+
+
 def flat(name: str, *columns: str, **options: Any) -> MetaData:
     metadata = MetaData()
     texts = (column(each, Text) for each in columns)

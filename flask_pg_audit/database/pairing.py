@@ -72,11 +72,13 @@ class Pair:
 
     :ivar trigger: what records, with settings as a plain statement can read them, none of them mandatory.
     :ivar key: empty for a table without a primary key.
+    :ivar kept_names: of all columns that the audit table has.
     """
 
     trigger: AuditTrigger
     key: tuple[PairedKey, ...]
     columns: tuple[PairedColumn, ...]
+    kept_names: tuple[str, ...]
 
     @property
     def table(self) -> QualifiedName:
@@ -110,7 +112,7 @@ def read_pair(batches: Batches, table: DeclaredTable, installed: Installed) -> P
     keys = (_pair_key(key.name, live, kept, facts) for key in table.trigger.key)
     masked = {mask.column for mask in table.trigger.masks}
     columns = (_pair_column(name, live, kept, facts[False, name].comment, name in masked) for name in names)
-    return Pair(_plain_trigger(table.trigger, kept), tuple(keys), tuple(columns))
+    return Pair(_plain_trigger(table.trigger, kept), tuple(keys), tuple(columns), tuple(kept.columns))
 
 
 class _Facts(NamedTuple):

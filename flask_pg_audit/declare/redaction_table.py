@@ -13,6 +13,18 @@ IS_REDACTION_TABLE = "audit.is_redaction_table"
 REDACTION_TABLE_NAME = "audit_redaction"
 
 
+class _Names(ARRAY[str]):
+    """An array of names, which says of itself what a revision has to say.
+
+    Where the last of several databases is no PostgreSQL, Alembic takes it as it is, and would leave out the ``sa.``.
+    """
+
+    __module__ = ARRAY.__module__
+
+    def __repr__(self) -> str:
+        return "ARRAY(sa.Text())"
+
+
 def build_redaction_table(metadata: MetaData, schema: str | None) -> Table:
     """Create ``audit_redaction`` in ``schema``: a row for each recorded change from which values were removed.
 
@@ -31,7 +43,7 @@ def build_redaction_table(metadata: MetaData, schema: str | None) -> Table:
         Column("table_schema", Text, nullable=False, comment="of the audited table, then"),
         Column("table_name", Text, nullable=False),
         Column("key", JSONB(none_as_null=True), comment="of the record; null where all were meant"),
-        Column("columns", ARRAY(Text), nullable=False, comment="whose values were removed"),
+        Column("columns", _Names(Text), nullable=False, comment="whose values were removed"),
         Column("audit_transaction_id", BigInteger, nullable=False),
         Column("audit_id", BigInteger, nullable=False),
         Column("leaf_before", LargeBinary, comment="hash of the row, as seals have it"),
