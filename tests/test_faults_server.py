@@ -122,7 +122,9 @@ def test_a_commit_that_was_never_answered_and_has_happened(mortal: MortalPostgre
     with ThreadPoolExecutor(1) as thread:
         working = thread.submit(do, client, "insert")
         wait_until(lambda: bool(rows(place.bank.desk, f"SELECT pid {WAITING}")))
-        rows(place.bank.desk, f"SELECT pg_terminate_backend(pid) {WAITING}")
+        [(pid, _)] = rows(place.bank.desk, f"SELECT pid, pg_terminate_backend(pid) {WAITING}")
+        # It must not be answered because it need not wait any more.
+        wait_until(lambda: not rows(place.bank.desk, f"SELECT pid FROM pg_stat_activity WHERE pid = {pid}"))
         # The next to commit is to be answered.
         mortal.configure(synchronous_standby_names="")
         working.result()
