@@ -6,6 +6,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from typing import TypeVar
@@ -200,7 +201,8 @@ class Client:
                 session.commit()
             except self.bank.errors as error:
                 self.met[FAILURES.get(sqlstate(error) or "", LOST)] += 1
-                session.rollback()
+                with suppress(*self.bank.errors):  # whatever is left of the connection
+                    session.rollback()
         self._prepared = (name, attempt, self.dice.choice(("COMMIT", "ROLLBACK")))
 
     def decide(self, end: str) -> bool:

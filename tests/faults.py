@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -48,11 +48,18 @@ class Scene:
         stop = Event()
         with ThreadPoolExecutor(clients) as threads:
             running = [threads.submit(client.run, lambda: not stop.is_set()) for client in working]
+
+            def have_written(before: Sequence[int]) -> bool:
+                for each in running:
+                    if each.done():  # it was not told to stop, so this is the error that it stopped with
+                        each.result()
+                return all(map(int.__gt__, (one.ledger.transactions for one in working), before))
+
             try:
-                wait_until(lambda: all(client.ledger.transactions for client in working))
+                wait_until(lambda: have_written([0] * clients))
                 yield
                 before = [client.ledger.transactions for client in working]
-                wait_until(lambda: all(map(int.__gt__, (one.ledger.transactions for one in working), before)))
+                wait_until(lambda: have_written(before))
             finally:
                 stop.set()
         for each in running:
