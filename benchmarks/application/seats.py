@@ -14,6 +14,7 @@ from benchmarks.application.contenders import Application
 from benchmarks.application.steps import ONE
 from benchmarks.application.worker import Worker, worker
 from benchmarks.contenders import Unavailable
+from benchmarks.writing.arena import OPENING
 from benchmarks.writing.series import Say
 from tools.embedded_postgres import EmbeddedPostgres
 
@@ -22,13 +23,6 @@ TABLES = """
     WHERE c.relkind = 'r' AND n.nspname <> 'information_schema' AND NOT starts_with(n.nspname, 'pg_')
     AND c.relname NOT IN ('user', 'audit_maintenance', 'audit_redaction')
 """
-
-#: Lets our own history be emptied; nothing for others.
-OPENING = """DO $do$ BEGIN
-    IF to_regprocedure('audit_begin_maintenance(text)') IS NOT NULL THEN
-        PERFORM audit_begin_maintenance('benchmark');
-    END IF;
-END $do$"""
 
 
 @dataclass

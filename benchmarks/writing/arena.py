@@ -36,6 +36,13 @@ HISTORY = """
     AND c.relname NOT IN ('audit_maintenance', 'audit_redaction')  -- which are never opened
 """
 
+#: Lets our own history be emptied in the same transaction; nothing for others.
+OPENING = """DO $do$ BEGIN
+    IF to_regprocedure('audit_begin_maintenance(text)') IS NOT NULL THEN
+        PERFORM audit_begin_maintenance('benchmark');
+    END IF;
+END $do$"""
+
 
 @dataclass
 class Lane:
@@ -61,19 +68,11 @@ class Lane:
             rows = connection.exec_driver_sql(HISTORY, {"tables": list(self.tables)})
             return {name: oid for name, oid in rows}
 
-    @cached_property
-    def opening(self) -> str:
-        """What lets our own history be emptied; nothing for others."""
-        query = "SELECT to_regprocedure('audit_begin_maintenance(text)') IS NOT NULL"
-        with self.engine.connect() as connection:
-            is_guarded = connection.exec_driver_sql(query).scalar()
-        return "SELECT audit_begin_maintenance('benchmark'); " if is_guarded else ""
-
     def empty(self, session: Session, tables: Sequence[str]) -> None:
         """Leave nothing in these tables nor in the history."""
         names = ", ".join([*tables, *self.history])
         # CASCADE: a history may have foreign keys; TRUNCATE of an audited table would be recorded.
-        truncate = f"{self.opening}TRUNCATE {names} CASCADE"
+        truncate = f"{OPENING}; TRUNCATE {names} CASCADE"
         session.do(f"SET session_replication_role = replica; {truncate}; RESET session_replication_role")
 
     def rows_as_copied(self, session: Session, shape: Shape, rows: int) -> bytes:
