@@ -9,7 +9,7 @@
 #                 the catalogs of the pages, after a text was added or changed
 #   make bench    what writing costs with auditing, without, and with what else there is; minutes
 #   make bench-quick
-#                 the same without what else there is, in three
+#                 the same without what else there is, in less than two
 #   make bench-guard
 #                 whether that has become dearer than recorded; make bench-guard BENCH_ARGS=--record records it
 #   make bench-reading
