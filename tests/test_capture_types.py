@@ -25,6 +25,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
 
 from flask_pg_audit import install_audit_triggers
+from flask_pg_audit.database.check import check
 from tests.capture import audited_table, column, install, recorded, rows, run
 from tests.server import DatabaseServer
 
@@ -221,6 +222,19 @@ def test_a_decorated_domain_can_be_truncated(engine: Engine) -> None:
     install(engine, metadata)
     run(engine, "INSERT INTO person VALUES (1, 'a@b')", "TRUNCATE person")
     assert recorded(engine, "person", "email") == [("I", "a@b"), ("T", None)]
+
+
+def test_a_domain_that_reached_the_history_is_found_and_can_be_replaced(engine: Engine) -> None:
+    run(engine, "CREATE DOMAIN code AS varchar(9) NOT NULL")
+    metadata = MetaData()
+    audited_table(metadata, "part", column("id", Integer, primary_key=True), column("code", Native("code")))
+    install(engine, metadata)
+    (finding,) = check(metadata, engine)
+    assert finding.code == "column-domain"
+    assert finding.what == "column code of part_audit is of the domain code, whose constraints hold there too"
+    run(engine, finding.fix.partition(", and")[0], "INSERT INTO part VALUES (1, 'a')", "TRUNCATE part")
+    assert recorded(engine, "part", "code") == [("I", "a"), ("T", None)]
+    assert check(metadata, engine) == ()
 
 
 def test_large_values(engine: Engine) -> None:

@@ -68,6 +68,23 @@ def test_every_change_of_a_stored_value_is_recorded(item: Engine, size: int, cha
     assert [operation for operation, *_ in recorded(item, "item")] == ["I"] * size + ["U"] * size
 
 
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_is_recorded_where_its_transaction_is_known_already(item: Engine, size: int, change: str) -> None:
+    """Which is another way through the trigger function than that of a transaction's first change."""
+    with item.begin() as connection:
+        execute(connection, "INSERT INTO item (id) VALUES (0)")
+        execute(connection, "DELETE FROM item WHERE id = 0")
+        execute(connection, f"UPDATE item SET {change}")
+        execute(connection, "UPDATE item SET count = count")
+        execute(connection, "UPDATE item SET count = 9 WHERE false")
+        execute(connection, "UPDATE item SET id = id + 10")
+    found = [operation for operation, *_ in recorded(item, "item")][size:]
+    assert found[: 2 + size] == ["I", "D", *["U"] * size]
+    assert sorted(found[2 + size :]) == ["D"] * size + ["I"] * size
+    numbers = "count(DISTINCT audit_transaction_id), count(DISTINCT audit_id) = count(*)"
+    assert rows(item, f"SELECT {numbers} FROM item_audit") == [(2, True)]
+
+
 def test_null_that_stays_null_is_none(item: Engine, size: int) -> None:
     everything = "count = NULL, price = NULL, active = NULL, at = NULL, note = NULL, document = NULL"
     run(item, f"UPDATE item SET {everything}", f"UPDATE item SET {everything}")

@@ -557,6 +557,8 @@ def test_a_function_of_a_table_that_is_gone(engine: Engine) -> None:
         ("GRANT ALL ON audit_transaction TO {role}", "audit_transaction", "DELETE, INSERT, TRIGGER, TRUNCATE, UPDATE"),
         ("GRANT UPDATE (name) ON item_audit TO {role}", "item_audit", "UPDATE"),
         ("GRANT UPDATE ON SEQUENCE audit_id_seq TO {role}", "audit_id_seq", "UPDATE"),
+        ("GRANT UPDATE ON SEQUENCE audit_transaction_id_seq TO {role}", "audit_transaction_id_seq", "UPDATE"),
+        ("GRANT UPDATE ON SEQUENCE audit_redaction_id_seq TO {role}", "audit_redaction_id_seq", "UPDATE"),
     ],
 )
 def test_who_may_write_history(engine: Engine, grant: str, object_: str, privileges: str) -> None:

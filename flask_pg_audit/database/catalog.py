@@ -156,19 +156,21 @@ def _schemas_of(functions: Mapping[QualifiedName, InstalledFunction]) -> Iterabl
 def _build_relation(
     rows: Iterable[tuple[Any, ...]], indexes: Iterable[tuple[Any, ...]], writers: Iterable[tuple[Any, ...]]
 ) -> InstalledRelation:
-    (kind, *_, owner, owner_is_superuser, comment), *_ = rows = list(rows)
-    columns = [row[1:7] for row in rows if row[1] is not None]
+    (kind, *_, owner, owner_is_superuser, numbered, comment), *_ = rows = list(rows)
+    columns = [row[1:8] for row in rows if row[1] is not None]
     privileges = {role: tuple(granted) for role, granted in writers}
     return InstalledRelation(
         kind=kind,
         columns={name: type_ for name, type_, *_ in columns},
         required=frozenset(name for name, _, required, *_ in columns if required),
         filled=frozenset(name for name, _, _, filled, *_ in columns if filled),
-        virtual=frozenset(name for name, *_, virtual, _ in columns if virtual),
+        virtual=frozenset(name for name, *_, virtual, _, _ in columns if virtual),
+        domains={name: domain for name, *_, domain, _ in columns if domain is not None},
         comments={name: comment for name, *_, comment in columns if comment is not None},
         indexes=tuple(InstalledIndex(name, tuple(names), primary) for name, names, primary in indexes),
         owner=owner,
         owner_is_superuser=owner_is_superuser,
+        numbered=numbered,
         comment=comment,
         writers=_without_reading(privileges),
         readers=frozenset(role for role, granted in privileges.items() if "SELECT" in granted),

@@ -37,6 +37,7 @@ WHY = {
     "audit-table-writable": "whoever may write history can rewrite it",
     "child-unrecorded": "changes leave no record",
     "column-absent": "every change of the table would fail",
+    "column-domain": "a null of a truncate, a redaction, or a value from before a constraint may be refused",
     "column-missing": "changes of the table fail, or leave the column out",
     "column-required": "a null in it fails the change of the table",
     "column-type": "a value that does not fit fails the change of the table",

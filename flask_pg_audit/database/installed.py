@@ -32,6 +32,8 @@ class InstalledRelation:
     :ivar required: the columns that are NOT NULL.
     :ivar filled: those that have a default, or are generated.
     :ivar virtual: the generated columns whose values are not stored (PostgreSQL 18).
+    :ivar domains: the columns whose type is a domain, with its name; ``columns`` has what it is made of.
+    :ivar numbered: of a sequence, the table whose column it belongs to.
     :ivar comments: on its columns, where there are any.
     :ivar writers: the roles but the owner that may write it, each with the privileges that allow it.
     :ivar readers: the roles but the owner to which it was granted to read it.
@@ -42,6 +44,8 @@ class InstalledRelation:
     required: frozenset[str] = frozenset()
     filled: frozenset[str] = frozenset()
     virtual: frozenset[str] = frozenset()
+    domains: Mapping[str, str] = field(default_factory=dict)
+    numbered: str | None = None
     comments: Mapping[str, str] = field(default_factory=dict)
     indexes: tuple[InstalledIndex, ...] = ()
     owner: str = ""

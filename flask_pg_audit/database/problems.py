@@ -28,6 +28,7 @@ def find_problems(table: DeclaredTable, declared: Declared, installed: Installed
         yield from _find_unrecorded_columns(table, relation)
         if not _is_something_else(installed.relations.get(table.trigger.audit_table)):
             yield from _find_column_types(table, installed)
+            yield from _find_domains(table, installed)
             yield from _find_clear_history(table, installed)
             yield from _find_index(table, installed)
         yield from _find_unrecorded_tables(table, declared, installed)
@@ -102,6 +103,19 @@ def _find_column_types(table: DeclaredTable, installed: Installed) -> Iterator[P
                 f"column {column} {types}, which may refuse changes or alter values",
                 f"change the history too, which rewrites it: {alter_type_sql(audit_table, column, live)}",
             )
+
+
+def _find_domains(table: DeclaredTable, installed: Installed) -> Iterator[Problem]:
+    """A domain that the application declares as something else than SQLAlchemy's ``DOMAIN`` reaches the history."""
+    audit_table = table.trigger.audit_table
+    history = installed.relations.get(audit_table)
+    if history is None:
+        return
+    for column, domain in history.domains.items():
+        what = f"column {column} of {audit_table.display} is of the domain {domain}, whose constraints hold there too"
+        alter = alter_type_sql(audit_table, column, history.columns[column])
+        fix = f"{alter}, and declare the column with SQLAlchemy's DOMAIN, else a migration brings it back"
+        yield Problem("column-domain", table.name, what, fix)
 
 
 def _find_index(table: DeclaredTable, installed: Installed) -> Iterator[Problem]:

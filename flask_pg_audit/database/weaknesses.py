@@ -23,8 +23,16 @@ def find_weaknesses(declared: Declared, installed: Installed) -> Iterator[Proble
         yield from _find_table_owner(table.trigger.function_name, table.name, installed)
     seals = installed_seal_tables(declared, installed, shared)
     logs = (shared.transaction_table, shared.maintenance_table, shared.redaction_table, *seals)
+    numberings = [
+        name
+        for name, relation in installed.relations.items()
+        if relation.numbered is not None and QualifiedName(name.schema, relation.numbered) in logs
+    ]
     for name in (*logs, shared.mask_key_table, shared.sequence):
         yield from _find_writers(name, None, installed)
+    for name in sorted(numberings):
+        # Who may write all data is told of the table.
+        yield from _find_writers(name, None, installed, told=("pg_write_all_data",))
     if has_view_log(declared, installed, shared):
         # The application's role adds to it, and may not take anything back.
         yield from _find_writers(shared.view_table, None, installed, allowed=("INSERT",))
@@ -34,13 +42,17 @@ def find_weaknesses(declared: Declared, installed: Installed) -> Iterator[Proble
 
 
 def _find_writers(
-    name: QualifiedName, table: QualifiedName | None, installed: Installed, allowed: Collection[str] = ()
+    name: QualifiedName,
+    table: QualifiedName | None,
+    installed: Installed,
+    allowed: Collection[str] = (),
+    told: Collection[str] = (),
 ) -> Iterator[Problem]:
     relation = installed.relations.get(name)
     if relation is None:
         return
     for role, granted in relation.writers.items():
-        privileges = tuple(privilege for privilege in granted if privilege not in allowed)
+        privileges = tuple(privilege for privilege in granted if privilege not in (*allowed, *told))
         if not privileges:
             continue
         on = "SEQUENCE" if relation.kind == "S" else "TABLE"
