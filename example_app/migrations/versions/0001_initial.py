@@ -2,7 +2,7 @@
 
 Revision ID: 0001
 Revises:
-Create Date: 2026-11-25 23:52:35.489645
+Create Date: 2026-11-25 23:56:17.164118
 
 """
 
@@ -725,12 +725,13 @@ def upgrade() -> None:
                     'U', pg_catalog.clock_timestamp(), acting_role, setting_username,
                     new_row.id, new_row.name, new_row.email, new_row.phone, new_row.address, new_row.created_at
                 FROM new_rows AS new_row
-                WHERE CASE WHEN new_row.id IS NOT NULL THEN NOT EXISTS (SELECT FROM new_rows OFFSET 1) END AND EXISTS (
+                WHERE CASE WHEN NOT EXISTS (SELECT FROM new_rows OFFSET 1) THEN EXISTS (
                     SELECT FROM old_rows AS old_row
-                    WHERE (new_row.id OPERATOR(pg_catalog.=) old_row.id) IS TRUE AND (new_row.created_at OPERATOR(pg_catalog.<>) old_row.created_at OR pg_catalog.record_image_ne(ROW(new_row.id, new_row.name, new_row.email, new_row.phone, new_row.address, new_row.created_at), ROW(old_row.id, old_row.name, old_row.email, old_row.phone, old_row.address, old_row.created_at))
+                    WHERE (new_row.id OPERATOR(pg_catalog.=) old_row.id) IS TRUE
+                        AND (new_row.created_at OPERATOR(pg_catalog.<>) old_row.created_at OR pg_catalog.record_image_ne(ROW(new_row.id, new_row.name, new_row.email, new_row.phone, new_row.address, new_row.created_at), ROW(old_row.id, old_row.name, old_row.email, old_row.phone, old_row.address, old_row.created_at))
                 )
                     OFFSET 0
-                );
+                ) END;
                 ELSE
                     own_id := pg_catalog.nextval('public.audit_id_seq'::pg_catalog.regclass);
                     recorded_at := pg_catalog.clock_timestamp();
@@ -743,12 +744,13 @@ def upgrade() -> None:
                     'U', recorded_at, acting_role, setting_username,
                     new_row.id, new_row.name, new_row.email, new_row.phone, new_row.address, new_row.created_at
                 FROM new_rows AS new_row
-                WHERE CASE WHEN new_row.id IS NOT NULL THEN NOT EXISTS (SELECT FROM new_rows OFFSET 1) END AND EXISTS (
+                WHERE CASE WHEN NOT EXISTS (SELECT FROM new_rows OFFSET 1) THEN EXISTS (
                     SELECT FROM old_rows AS old_row
-                    WHERE (new_row.id OPERATOR(pg_catalog.=) old_row.id) IS TRUE AND (new_row.created_at OPERATOR(pg_catalog.<>) old_row.created_at OR pg_catalog.record_image_ne(ROW(new_row.id, new_row.name, new_row.email, new_row.phone, new_row.address, new_row.created_at), ROW(old_row.id, old_row.name, old_row.email, old_row.phone, old_row.address, old_row.created_at))
+                    WHERE (new_row.id OPERATOR(pg_catalog.=) old_row.id) IS TRUE
+                        AND (new_row.created_at OPERATOR(pg_catalog.<>) old_row.created_at OR pg_catalog.record_image_ne(ROW(new_row.id, new_row.name, new_row.email, new_row.phone, new_row.address, new_row.created_at), ROW(old_row.id, old_row.name, old_row.email, old_row.phone, old_row.address, old_row.created_at))
                 )
                     OFFSET 0
-                );
+                ) END;
                 END IF;
                 IF FOUND THEN
                     RETURN NULL;
@@ -805,7 +807,7 @@ def upgrade() -> None:
         $audit$
         """,
         "REVOKE ALL ON FUNCTION public.public_customer_audit() FROM PUBLIC",
-        'COMMENT ON FUNCTION public.public_customer_audit() IS \'flask_pg_audit {"template": 1, "sha256": "ca4adcd6062ea127", "table": ["public", "customer"], "audit_table": ["public", "customer_audit"]}\'',
+        'COMMENT ON FUNCTION public.public_customer_audit() IS \'flask_pg_audit {"template": 1, "sha256": "62a04e782b3f6676", "table": ["public", "customer"], "audit_table": ["public", "customer_audit"]}\'',
     )
     # create trigger public_customer_audit_insert on customer (missing)
     op.audit_ddl(
@@ -913,12 +915,13 @@ def upgrade() -> None:
                     'U', pg_catalog.clock_timestamp(), acting_role, setting_terminal, setting_username,
                     new_row.id, new_row.customer_id, new_row.status, new_row.note, new_row.placed_at
                 FROM new_rows AS new_row
-                WHERE CASE WHEN new_row.id IS NOT NULL THEN NOT EXISTS (SELECT FROM new_rows OFFSET 1) END AND EXISTS (
+                WHERE CASE WHEN NOT EXISTS (SELECT FROM new_rows OFFSET 1) THEN EXISTS (
                     SELECT FROM old_rows AS old_row
-                    WHERE (new_row.id OPERATOR(pg_catalog.=) old_row.id) IS TRUE AND (new_row.placed_at OPERATOR(pg_catalog.<>) old_row.placed_at OR new_row.customer_id OPERATOR(pg_catalog.<>) old_row.customer_id OR pg_catalog.record_image_ne(ROW(new_row.id, new_row.customer_id, new_row.status, new_row.note, new_row.placed_at), ROW(old_row.id, old_row.customer_id, old_row.status, old_row.note, old_row.placed_at))
+                    WHERE (new_row.id OPERATOR(pg_catalog.=) old_row.id) IS TRUE
+                        AND (new_row.placed_at OPERATOR(pg_catalog.<>) old_row.placed_at OR new_row.customer_id OPERATOR(pg_catalog.<>) old_row.customer_id OR pg_catalog.record_image_ne(ROW(new_row.id, new_row.customer_id, new_row.status, new_row.note, new_row.placed_at), ROW(old_row.id, old_row.customer_id, old_row.status, old_row.note, old_row.placed_at))
                 )
                     OFFSET 0
-                );
+                ) END;
                 ELSE
                     own_id := pg_catalog.nextval('public.audit_id_seq'::pg_catalog.regclass);
                     recorded_at := pg_catalog.clock_timestamp();
@@ -931,12 +934,13 @@ def upgrade() -> None:
                     'U', recorded_at, acting_role, setting_terminal, setting_username,
                     new_row.id, new_row.customer_id, new_row.status, new_row.note, new_row.placed_at
                 FROM new_rows AS new_row
-                WHERE CASE WHEN new_row.id IS NOT NULL THEN NOT EXISTS (SELECT FROM new_rows OFFSET 1) END AND EXISTS (
+                WHERE CASE WHEN NOT EXISTS (SELECT FROM new_rows OFFSET 1) THEN EXISTS (
                     SELECT FROM old_rows AS old_row
-                    WHERE (new_row.id OPERATOR(pg_catalog.=) old_row.id) IS TRUE AND (new_row.placed_at OPERATOR(pg_catalog.<>) old_row.placed_at OR new_row.customer_id OPERATOR(pg_catalog.<>) old_row.customer_id OR pg_catalog.record_image_ne(ROW(new_row.id, new_row.customer_id, new_row.status, new_row.note, new_row.placed_at), ROW(old_row.id, old_row.customer_id, old_row.status, old_row.note, old_row.placed_at))
+                    WHERE (new_row.id OPERATOR(pg_catalog.=) old_row.id) IS TRUE
+                        AND (new_row.placed_at OPERATOR(pg_catalog.<>) old_row.placed_at OR new_row.customer_id OPERATOR(pg_catalog.<>) old_row.customer_id OR pg_catalog.record_image_ne(ROW(new_row.id, new_row.customer_id, new_row.status, new_row.note, new_row.placed_at), ROW(old_row.id, old_row.customer_id, old_row.status, old_row.note, old_row.placed_at))
                 )
                     OFFSET 0
-                );
+                ) END;
                 END IF;
                 IF FOUND THEN
                     RETURN NULL;
@@ -992,7 +996,7 @@ def upgrade() -> None:
         $audit$
         """,
         "REVOKE ALL ON FUNCTION public.public_order_audit() FROM PUBLIC",
-        'COMMENT ON FUNCTION public.public_order_audit() IS \'flask_pg_audit {"template": 1, "sha256": "f30503ee72e8a72b", "table": ["public", "order"], "audit_table": ["public", "order_audit"]}\'',
+        'COMMENT ON FUNCTION public.public_order_audit() IS \'flask_pg_audit {"template": 1, "sha256": "72a38b0465501fae", "table": ["public", "order"], "audit_table": ["public", "order_audit"]}\'',
     )
     # create trigger public_order_audit_insert on order (missing)
     op.audit_ddl(
@@ -1098,12 +1102,13 @@ def upgrade() -> None:
                     'U', pg_catalog.clock_timestamp(), acting_role, setting_username,
                     new_row.id, new_row.order_id, new_row.product_id, new_row.quantity, new_row.unit_price
                 FROM new_rows AS new_row
-                WHERE CASE WHEN new_row.id IS NOT NULL THEN NOT EXISTS (SELECT FROM new_rows OFFSET 1) END AND EXISTS (
+                WHERE CASE WHEN NOT EXISTS (SELECT FROM new_rows OFFSET 1) THEN EXISTS (
                     SELECT FROM old_rows AS old_row
-                    WHERE (new_row.id OPERATOR(pg_catalog.=) old_row.id) IS TRUE AND (new_row.order_id OPERATOR(pg_catalog.<>) old_row.order_id OR new_row.product_id OPERATOR(pg_catalog.<>) old_row.product_id OR new_row.quantity OPERATOR(pg_catalog.<>) old_row.quantity OR new_row.unit_price OPERATOR(pg_catalog.<>) old_row.unit_price OR pg_catalog.record_image_ne(ROW(new_row.id, new_row.order_id, new_row.product_id, new_row.quantity, new_row.unit_price), ROW(old_row.id, old_row.order_id, old_row.product_id, old_row.quantity, old_row.unit_price))
+                    WHERE (new_row.id OPERATOR(pg_catalog.=) old_row.id) IS TRUE
+                        AND (new_row.order_id OPERATOR(pg_catalog.<>) old_row.order_id OR new_row.product_id OPERATOR(pg_catalog.<>) old_row.product_id OR new_row.quantity OPERATOR(pg_catalog.<>) old_row.quantity OR new_row.unit_price OPERATOR(pg_catalog.<>) old_row.unit_price OR pg_catalog.record_image_ne(ROW(new_row.id, new_row.order_id, new_row.product_id, new_row.quantity, new_row.unit_price), ROW(old_row.id, old_row.order_id, old_row.product_id, old_row.quantity, old_row.unit_price))
                 )
                     OFFSET 0
-                );
+                ) END;
                 ELSE
                     own_id := pg_catalog.nextval('public.audit_id_seq'::pg_catalog.regclass);
                     recorded_at := pg_catalog.clock_timestamp();
@@ -1116,12 +1121,13 @@ def upgrade() -> None:
                     'U', recorded_at, acting_role, setting_username,
                     new_row.id, new_row.order_id, new_row.product_id, new_row.quantity, new_row.unit_price
                 FROM new_rows AS new_row
-                WHERE CASE WHEN new_row.id IS NOT NULL THEN NOT EXISTS (SELECT FROM new_rows OFFSET 1) END AND EXISTS (
+                WHERE CASE WHEN NOT EXISTS (SELECT FROM new_rows OFFSET 1) THEN EXISTS (
                     SELECT FROM old_rows AS old_row
-                    WHERE (new_row.id OPERATOR(pg_catalog.=) old_row.id) IS TRUE AND (new_row.order_id OPERATOR(pg_catalog.<>) old_row.order_id OR new_row.product_id OPERATOR(pg_catalog.<>) old_row.product_id OR new_row.quantity OPERATOR(pg_catalog.<>) old_row.quantity OR new_row.unit_price OPERATOR(pg_catalog.<>) old_row.unit_price OR pg_catalog.record_image_ne(ROW(new_row.id, new_row.order_id, new_row.product_id, new_row.quantity, new_row.unit_price), ROW(old_row.id, old_row.order_id, old_row.product_id, old_row.quantity, old_row.unit_price))
+                    WHERE (new_row.id OPERATOR(pg_catalog.=) old_row.id) IS TRUE
+                        AND (new_row.order_id OPERATOR(pg_catalog.<>) old_row.order_id OR new_row.product_id OPERATOR(pg_catalog.<>) old_row.product_id OR new_row.quantity OPERATOR(pg_catalog.<>) old_row.quantity OR new_row.unit_price OPERATOR(pg_catalog.<>) old_row.unit_price OR pg_catalog.record_image_ne(ROW(new_row.id, new_row.order_id, new_row.product_id, new_row.quantity, new_row.unit_price), ROW(old_row.id, old_row.order_id, old_row.product_id, old_row.quantity, old_row.unit_price))
                 )
                     OFFSET 0
-                );
+                ) END;
                 END IF;
                 IF FOUND THEN
                     RETURN NULL;
@@ -1177,7 +1183,7 @@ def upgrade() -> None:
         $audit$
         """,
         "REVOKE ALL ON FUNCTION public.public_order_line_audit() FROM PUBLIC",
-        'COMMENT ON FUNCTION public.public_order_line_audit() IS \'flask_pg_audit {"template": 1, "sha256": "eff9910cb4c2b4c9", "table": ["public", "order_line"], "audit_table": ["public", "order_line_audit"]}\'',
+        'COMMENT ON FUNCTION public.public_order_line_audit() IS \'flask_pg_audit {"template": 1, "sha256": "1cd115cc618ee9f2", "table": ["public", "order_line"], "audit_table": ["public", "order_line_audit"]}\'',
     )
     # create trigger public_order_line_audit_insert on order_line (missing)
     op.audit_ddl(
@@ -1283,12 +1289,13 @@ def upgrade() -> None:
                     'U', pg_catalog.clock_timestamp(), acting_role, setting_username,
                     new_row.id, new_row.sku, new_row.name, new_row.description, new_row.price, new_row.stock
                 FROM new_rows AS new_row
-                WHERE CASE WHEN new_row.id IS NOT NULL THEN NOT EXISTS (SELECT FROM new_rows OFFSET 1) END AND EXISTS (
+                WHERE CASE WHEN NOT EXISTS (SELECT FROM new_rows OFFSET 1) THEN EXISTS (
                     SELECT FROM old_rows AS old_row
-                    WHERE (new_row.id OPERATOR(pg_catalog.=) old_row.id) IS TRUE AND (new_row.stock OPERATOR(pg_catalog.<>) old_row.stock OR new_row.price OPERATOR(pg_catalog.<>) old_row.price OR pg_catalog.record_image_ne(ROW(new_row.id, new_row.sku, new_row.name, new_row.description, new_row.price, new_row.stock), ROW(old_row.id, old_row.sku, old_row.name, old_row.description, old_row.price, old_row.stock))
+                    WHERE (new_row.id OPERATOR(pg_catalog.=) old_row.id) IS TRUE
+                        AND (new_row.stock OPERATOR(pg_catalog.<>) old_row.stock OR new_row.price OPERATOR(pg_catalog.<>) old_row.price OR pg_catalog.record_image_ne(ROW(new_row.id, new_row.sku, new_row.name, new_row.description, new_row.price, new_row.stock), ROW(old_row.id, old_row.sku, old_row.name, old_row.description, old_row.price, old_row.stock))
                 )
                     OFFSET 0
-                );
+                ) END;
                 ELSE
                     own_id := pg_catalog.nextval('public.audit_id_seq'::pg_catalog.regclass);
                     recorded_at := pg_catalog.clock_timestamp();
@@ -1301,12 +1308,13 @@ def upgrade() -> None:
                     'U', recorded_at, acting_role, setting_username,
                     new_row.id, new_row.sku, new_row.name, new_row.description, new_row.price, new_row.stock
                 FROM new_rows AS new_row
-                WHERE CASE WHEN new_row.id IS NOT NULL THEN NOT EXISTS (SELECT FROM new_rows OFFSET 1) END AND EXISTS (
+                WHERE CASE WHEN NOT EXISTS (SELECT FROM new_rows OFFSET 1) THEN EXISTS (
                     SELECT FROM old_rows AS old_row
-                    WHERE (new_row.id OPERATOR(pg_catalog.=) old_row.id) IS TRUE AND (new_row.stock OPERATOR(pg_catalog.<>) old_row.stock OR new_row.price OPERATOR(pg_catalog.<>) old_row.price OR pg_catalog.record_image_ne(ROW(new_row.id, new_row.sku, new_row.name, new_row.description, new_row.price, new_row.stock), ROW(old_row.id, old_row.sku, old_row.name, old_row.description, old_row.price, old_row.stock))
+                    WHERE (new_row.id OPERATOR(pg_catalog.=) old_row.id) IS TRUE
+                        AND (new_row.stock OPERATOR(pg_catalog.<>) old_row.stock OR new_row.price OPERATOR(pg_catalog.<>) old_row.price OR pg_catalog.record_image_ne(ROW(new_row.id, new_row.sku, new_row.name, new_row.description, new_row.price, new_row.stock), ROW(old_row.id, old_row.sku, old_row.name, old_row.description, old_row.price, old_row.stock))
                 )
                     OFFSET 0
-                );
+                ) END;
                 END IF;
                 IF FOUND THEN
                     RETURN NULL;
@@ -1363,7 +1371,7 @@ def upgrade() -> None:
         $audit$
         """,
         "REVOKE ALL ON FUNCTION public.public_product_audit() FROM PUBLIC",
-        'COMMENT ON FUNCTION public.public_product_audit() IS \'flask_pg_audit {"template": 1, "sha256": "6a176255a3707db2", "table": ["public", "product"], "audit_table": ["public", "product_audit"]}\'',
+        'COMMENT ON FUNCTION public.public_product_audit() IS \'flask_pg_audit {"template": 1, "sha256": "261331fe9d44cee3", "table": ["public", "product"], "audit_table": ["public", "product_audit"]}\'',
     )
     # create trigger public_product_audit_insert on product (missing)
     op.audit_ddl(
@@ -1469,12 +1477,13 @@ def upgrade() -> None:
                     'U', pg_catalog.clock_timestamp(), acting_role, setting_username,
                     new_row.product_id, new_row.tag_id
                 FROM new_rows AS new_row
-                WHERE CASE WHEN new_row.product_id IS NOT NULL THEN NOT EXISTS (SELECT FROM new_rows OFFSET 1) END AND EXISTS (
+                WHERE CASE WHEN NOT EXISTS (SELECT FROM new_rows OFFSET 1) THEN EXISTS (
                     SELECT FROM old_rows AS old_row
-                    WHERE (new_row.product_id OPERATOR(pg_catalog.=) old_row.product_id AND new_row.tag_id OPERATOR(pg_catalog.=) old_row.tag_id) IS TRUE AND (pg_catalog.record_image_ne(ROW(new_row.product_id, new_row.tag_id), ROW(old_row.product_id, old_row.tag_id))
+                    WHERE (new_row.product_id OPERATOR(pg_catalog.=) old_row.product_id AND new_row.tag_id OPERATOR(pg_catalog.=) old_row.tag_id) IS TRUE
+                        AND (pg_catalog.record_image_ne(ROW(new_row.product_id, new_row.tag_id), ROW(old_row.product_id, old_row.tag_id))
                 )
                     OFFSET 0
-                );
+                ) END;
                 ELSE
                     own_id := pg_catalog.nextval('public.audit_id_seq'::pg_catalog.regclass);
                     recorded_at := pg_catalog.clock_timestamp();
@@ -1487,12 +1496,13 @@ def upgrade() -> None:
                     'U', recorded_at, acting_role, setting_username,
                     new_row.product_id, new_row.tag_id
                 FROM new_rows AS new_row
-                WHERE CASE WHEN new_row.product_id IS NOT NULL THEN NOT EXISTS (SELECT FROM new_rows OFFSET 1) END AND EXISTS (
+                WHERE CASE WHEN NOT EXISTS (SELECT FROM new_rows OFFSET 1) THEN EXISTS (
                     SELECT FROM old_rows AS old_row
-                    WHERE (new_row.product_id OPERATOR(pg_catalog.=) old_row.product_id AND new_row.tag_id OPERATOR(pg_catalog.=) old_row.tag_id) IS TRUE AND (pg_catalog.record_image_ne(ROW(new_row.product_id, new_row.tag_id), ROW(old_row.product_id, old_row.tag_id))
+                    WHERE (new_row.product_id OPERATOR(pg_catalog.=) old_row.product_id AND new_row.tag_id OPERATOR(pg_catalog.=) old_row.tag_id) IS TRUE
+                        AND (pg_catalog.record_image_ne(ROW(new_row.product_id, new_row.tag_id), ROW(old_row.product_id, old_row.tag_id))
                 )
                     OFFSET 0
-                );
+                ) END;
                 END IF;
                 IF FOUND THEN
                     RETURN NULL;
@@ -1545,7 +1555,7 @@ def upgrade() -> None:
         $audit$
         """,
         "REVOKE ALL ON FUNCTION public.public_product_tag_audit() FROM PUBLIC",
-        'COMMENT ON FUNCTION public.public_product_tag_audit() IS \'flask_pg_audit {"template": 1, "sha256": "2921e9f33fb99204", "table": ["public", "product_tag"], "audit_table": ["public", "product_tag_audit"]}\'',
+        'COMMENT ON FUNCTION public.public_product_tag_audit() IS \'flask_pg_audit {"template": 1, "sha256": "75d40191a86e1601", "table": ["public", "product_tag"], "audit_table": ["public", "product_tag_audit"]}\'',
     )
     # create trigger public_product_tag_audit_insert on product_tag (missing)
     op.audit_ddl(
@@ -1651,12 +1661,13 @@ def upgrade() -> None:
                     'U', pg_catalog.clock_timestamp(), acting_role, setting_username,
                     new_row.id, new_row.name
                 FROM new_rows AS new_row
-                WHERE CASE WHEN new_row.id IS NOT NULL THEN NOT EXISTS (SELECT FROM new_rows OFFSET 1) END AND EXISTS (
+                WHERE CASE WHEN NOT EXISTS (SELECT FROM new_rows OFFSET 1) THEN EXISTS (
                     SELECT FROM old_rows AS old_row
-                    WHERE (new_row.id OPERATOR(pg_catalog.=) old_row.id) IS TRUE AND (pg_catalog.record_image_ne(ROW(new_row.id, new_row.name), ROW(old_row.id, old_row.name))
+                    WHERE (new_row.id OPERATOR(pg_catalog.=) old_row.id) IS TRUE
+                        AND (pg_catalog.record_image_ne(ROW(new_row.id, new_row.name), ROW(old_row.id, old_row.name))
                 )
                     OFFSET 0
-                );
+                ) END;
                 ELSE
                     own_id := pg_catalog.nextval('public.audit_id_seq'::pg_catalog.regclass);
                     recorded_at := pg_catalog.clock_timestamp();
@@ -1669,12 +1680,13 @@ def upgrade() -> None:
                     'U', recorded_at, acting_role, setting_username,
                     new_row.id, new_row.name
                 FROM new_rows AS new_row
-                WHERE CASE WHEN new_row.id IS NOT NULL THEN NOT EXISTS (SELECT FROM new_rows OFFSET 1) END AND EXISTS (
+                WHERE CASE WHEN NOT EXISTS (SELECT FROM new_rows OFFSET 1) THEN EXISTS (
                     SELECT FROM old_rows AS old_row
-                    WHERE (new_row.id OPERATOR(pg_catalog.=) old_row.id) IS TRUE AND (pg_catalog.record_image_ne(ROW(new_row.id, new_row.name), ROW(old_row.id, old_row.name))
+                    WHERE (new_row.id OPERATOR(pg_catalog.=) old_row.id) IS TRUE
+                        AND (pg_catalog.record_image_ne(ROW(new_row.id, new_row.name), ROW(old_row.id, old_row.name))
                 )
                     OFFSET 0
-                );
+                ) END;
                 END IF;
                 IF FOUND THEN
                     RETURN NULL;
@@ -1727,7 +1739,7 @@ def upgrade() -> None:
         $audit$
         """,
         "REVOKE ALL ON FUNCTION public.public_tag_audit() FROM PUBLIC",
-        'COMMENT ON FUNCTION public.public_tag_audit() IS \'flask_pg_audit {"template": 1, "sha256": "e03f925ed7307f13", "table": ["public", "tag"], "audit_table": ["public", "tag_audit"]}\'',
+        'COMMENT ON FUNCTION public.public_tag_audit() IS \'flask_pg_audit {"template": 1, "sha256": "25cf5e33230df770", "table": ["public", "tag"], "audit_table": ["public", "tag_audit"]}\'',
     )
     # create trigger public_tag_audit_insert on tag (missing)
     op.audit_ddl(
@@ -1833,12 +1845,13 @@ def upgrade() -> None:
                     'U', pg_catalog.clock_timestamp(), acting_role, setting_username,
                     new_row.id, new_row.username, new_row.full_name, new_row.role, new_row.password_changed_at
                 FROM new_rows AS new_row
-                WHERE CASE WHEN new_row.id IS NOT NULL THEN NOT EXISTS (SELECT FROM new_rows OFFSET 1) END AND EXISTS (
+                WHERE CASE WHEN NOT EXISTS (SELECT FROM new_rows OFFSET 1) THEN EXISTS (
                     SELECT FROM old_rows AS old_row
-                    WHERE (new_row.id OPERATOR(pg_catalog.=) old_row.id) IS TRUE AND (new_row.password_changed_at OPERATOR(pg_catalog.<>) old_row.password_changed_at OR pg_catalog.record_image_ne(ROW(new_row.id, new_row.username, new_row.full_name, new_row.role, new_row.password_changed_at), ROW(old_row.id, old_row.username, old_row.full_name, old_row.role, old_row.password_changed_at))
+                    WHERE (new_row.id OPERATOR(pg_catalog.=) old_row.id) IS TRUE
+                        AND (new_row.password_changed_at OPERATOR(pg_catalog.<>) old_row.password_changed_at OR pg_catalog.record_image_ne(ROW(new_row.id, new_row.username, new_row.full_name, new_row.role, new_row.password_changed_at), ROW(old_row.id, old_row.username, old_row.full_name, old_row.role, old_row.password_changed_at))
                 )
                     OFFSET 0
-                );
+                ) END;
                 ELSE
                     own_id := pg_catalog.nextval('public.audit_id_seq'::pg_catalog.regclass);
                     recorded_at := pg_catalog.clock_timestamp();
@@ -1851,12 +1864,13 @@ def upgrade() -> None:
                     'U', recorded_at, acting_role, setting_username,
                     new_row.id, new_row.username, new_row.full_name, new_row.role, new_row.password_changed_at
                 FROM new_rows AS new_row
-                WHERE CASE WHEN new_row.id IS NOT NULL THEN NOT EXISTS (SELECT FROM new_rows OFFSET 1) END AND EXISTS (
+                WHERE CASE WHEN NOT EXISTS (SELECT FROM new_rows OFFSET 1) THEN EXISTS (
                     SELECT FROM old_rows AS old_row
-                    WHERE (new_row.id OPERATOR(pg_catalog.=) old_row.id) IS TRUE AND (new_row.password_changed_at OPERATOR(pg_catalog.<>) old_row.password_changed_at OR pg_catalog.record_image_ne(ROW(new_row.id, new_row.username, new_row.full_name, new_row.role, new_row.password_changed_at), ROW(old_row.id, old_row.username, old_row.full_name, old_row.role, old_row.password_changed_at))
+                    WHERE (new_row.id OPERATOR(pg_catalog.=) old_row.id) IS TRUE
+                        AND (new_row.password_changed_at OPERATOR(pg_catalog.<>) old_row.password_changed_at OR pg_catalog.record_image_ne(ROW(new_row.id, new_row.username, new_row.full_name, new_row.role, new_row.password_changed_at), ROW(old_row.id, old_row.username, old_row.full_name, old_row.role, old_row.password_changed_at))
                 )
                     OFFSET 0
-                );
+                ) END;
                 END IF;
                 IF FOUND THEN
                     RETURN NULL;
@@ -1912,7 +1926,7 @@ def upgrade() -> None:
         $audit$
         """,
         "REVOKE ALL ON FUNCTION public.public_user_audit() FROM PUBLIC",
-        'COMMENT ON FUNCTION public.public_user_audit() IS \'flask_pg_audit {"template": 1, "sha256": "3d1e26e3cdf14b1f", "table": ["public", "user"], "audit_table": ["public", "user_audit"]}\'',
+        'COMMENT ON FUNCTION public.public_user_audit() IS \'flask_pg_audit {"template": 1, "sha256": "66414cc10827e251", "table": ["public", "user"], "audit_table": ["public", "user_audit"]}\'',
     )
     # create trigger public_user_audit_insert on user (missing)
     op.audit_ddl(
