@@ -7,14 +7,17 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Integer, MetaData, NullPool, Text, create_engine
 
-from flask_pg_audit import install_audit_triggers
+from flask_pg_audit import install_audit_triggers, mask
 from flask_pg_audit.database.check import check
 from flask_pg_audit.database.verify import verify
+from flask_pg_audit.redaction import redact
+from flask_pg_audit.seal import seal, verify_seals
 from soak.bank import create
 from soak.dump import dump, find_programs, restore
 from soak.server import MortalPostgres
-from tests.capture import rows
+from tests.capture import audited_table, column, install, rewriting, rows, run
 from tests.documentation import ROOT
 from tests.faults import Scene, do, new_database, scene
 from tests.server import DRIVER
@@ -123,6 +126,47 @@ def newest_and_oldest() -> tuple[Path, Path]:
         message = "no PostgreSQL 14 in .ci/cache; .ci/run fetches it"
         pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
     return newest, cached[0]
+
+
+def test_what_is_sealed_redacted_and_masked_stays_so_in_a_newer_cluster(tmp_path: Path) -> None:
+    """Seals are verified there, go on there, and find there what is done there; ENABLE ALWAYS comes along."""
+    newest, oldest = newest_and_oldest()
+    options = {"mask": {"email": mask.keyed()}, "enable_always": True}
+    table = audited_table(
+        MetaData(),
+        "person",
+        column("id", Integer, primary_key=True),
+        column("name", Text),
+        column("email", Text),
+        options=options,
+    )
+    metadata = table.metadata
+    masked = "SELECT DISTINCT email FROM person_audit WHERE id = 2"
+    with EmbeddedPostgres(oldest) as old, MortalPostgres(newest) as new:
+        old.create_database("clinic")
+        before = create_engine(old.url("clinic", DRIVER), poolclass=NullPool)
+        install(before, metadata)
+        run(
+            before, "INSERT INTO person VALUES (1, 'Ann', 'ann@x'), (2, 'Bob', 'bob@x')", "UPDATE person SET name = 'x'"
+        )
+        copy = seal(metadata, before)
+        redact(metadata, before, "person", 1, ["name"], keep_live=True)
+        seal(metadata, before)
+        assert copy is not None
+        mask_before = rows(before, masked)
+        dump(newest, before.url, tmp_path / "dump")
+        url = new_database(new)
+        restore(newest, url, tmp_path / "dump")
+        after = create_engine(url, poolclass=NullPool)
+        verified = verify_seals(metadata, after)
+        assert (verified.findings, verified.redacted) == ((), 2)
+        assert [finding.code for finding in check(metadata, after)] == []
+        run(after, "SET session_replication_role = replica; UPDATE person SET name = 'y' WHERE id = 2")
+        assert rows(after, masked) == mask_before
+        assert rows(after, "SELECT count(*) FROM person_audit") == [(5,)]
+        assert seal(metadata, after) is not None
+        run(after, rewriting("UPDATE person_audit SET name = 'z' WHERE id = 2 AND audit_operation = 'I'"))
+        assert [finding.kind for finding in verify_seals(metadata, after).findings] == ["row-changed"]
 
 
 def test_a_major_upgrade_by_dump(tmp_path: Path) -> None:
