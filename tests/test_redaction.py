@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import random
+import time
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, Integer, MetaData, Table, Text
+from sqlalchemy import Connection, Engine, Integer, MetaData, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import UserDefinedType
@@ -31,7 +33,9 @@ from flask_pg_audit.redaction import redact, redact_unmasked, redact_views
 from flask_pg_audit.revert import revert, undelete
 from flask_pg_audit.seal import seal, verify_seals
 from tests.capture import audited_table, column, execute, install, recorded, rewriting, role, rows, run
+from tests.load import writers
 from tests.reverting import history, last
+from tests.server import Database
 from tests.tamper import tamper
 
 
@@ -285,6 +289,34 @@ def flat(name: str, *columns: str, **options: Any) -> MetaData:
     texts = (column(each, Text) for each in columns)
     audited_table(metadata, name, column("id", Integer, primary_key=True), *texts, options=options)
     return metadata
+
+
+def test_under_load_nothing_else_is_lost(engine: Engine, table: Table, database: Database) -> None:
+    """Others go on to write the same record, with what is removed left out by now."""
+    metadata = table.metadata
+    run(
+        engine,
+        "INSERT INTO person SELECT n, 'a', 'ann@example.org' FROM generate_series(11, 15) AS n",
+        *(f"UPDATE person SET email = 'ann@example.{number}' WHERE id > 10" for number in range(20)),
+        "UPDATE person SET email = NULL WHERE id > 10",
+    )
+    counted = "SELECT count(*), count(email) FILTER (WHERE id < 10) FROM person_audit"
+    [(before, others)] = rows(engine, counted)
+    assert seal(metadata, engine) is not None
+
+    def write(connection: Connection, dice: random.Random) -> None:
+        execute(connection, f"UPDATE person SET name = md5(random()::text) WHERE id = {dice.randint(11, 15)}")
+
+    with writers(database, write) as committed:
+        counts = [redact(metadata, engine, "person", key, ["email"]).changes for key in range(11, 16)]
+        goal = committed() + 20
+        while committed() < goal:
+            time.sleep(0.01)
+    assert counts == [21] * 5
+    assert rows(engine, "SELECT count(*), count(email) FROM person_audit") == [(before + committed(), others)]
+    assert not any(one.counts for one in verify(metadata, engine))
+    verified = verify_seals(metadata, engine)
+    assert (verified.findings, verified.redacted) == ((), 105)
 
 
 def test_a_forged_redaction_is_found(engine: Engine, table: Table) -> None:
