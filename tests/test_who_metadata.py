@@ -145,6 +145,19 @@ def test_huge_context_is_refused(site: Blog) -> None:
         site.db.session.commit()
 
 
+@pytest.mark.parametrize("who", ["username", "actor_id"])
+def test_a_name_or_id_that_is_endless_is_refused(site: Blog, who: str) -> None:
+    for length in (4_096, 4_097):
+        with site.app.app_context(), site.audit.context(**{"username": "ann", who: "x" * length}):
+            site.db.session.add(site.Post(title="x"))
+            if length == 4_096:
+                site.db.session.commit()
+            else:
+                with pytest.raises(AuditContextError, match=f"its {who} is 4,097 characters; at most 4,096 are"):
+                    site.db.session.commit()
+    assert site.rows("SELECT count(*) FROM post_audit") == [(1,)]
+
+
 def test_hostile_text_arrives_as_it_is(site: Blog) -> None:
     hostile = "'; DROP TABLE post; -- \\u0000 \\\\u0000 %s {0} \u202e 💥"
     with site.app.app_context(), site.audit.context(username=hostile, reason=f"\x00{hostile}"):

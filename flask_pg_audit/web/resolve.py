@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 #: ``audit_transaction.context`` may be this long, as JSON text.
 MAX_CONTEXT_LENGTH = 16_384
 
+#: A user's name and id; with some mechanisms, a token say, the client chooses them.
+MAX_WHO_LENGTH = 4_096
+
 #: What says who; everything else says why.
 _WHO = frozenset({"username", "actor_id"})
 
@@ -85,10 +88,21 @@ def _build_settings(state: AuditState, user: object, scope: Mapping[str, object]
         context["acting_as"] = {"username": actor.acting_as.username, "id": actor.acting_as.id}
     return {
         **{f"audit.{name}": value for name, value in settings.items()},
-        "audit.username": setting_text("username", actor.username),
-        "audit.actor_id": setting_text("actor_id", actor.id),
+        "audit.username": _who_text("username", actor.username),
+        "audit.actor_id": _who_text("actor_id", actor.id),
         "audit.context": _json(context),
     }
+
+
+def _who_text(name: str, value: object) -> str:
+    """Cut, it might be another one's."""
+    text = setting_text(name, value)
+    if len(text) > MAX_WHO_LENGTH:
+        raise AuditContextError(
+            f"the change was refused, because its {name} is {len(text):,} characters; at most {MAX_WHO_LENGTH:,} are "
+            "recorded"
+        )
+    return text
 
 
 def _build_actor(state: AuditState, user: object, scope: Mapping[str, object]) -> Actor:

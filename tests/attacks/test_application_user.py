@@ -19,6 +19,7 @@ import pytest
 from sqlalchemy import text
 
 from flask_pg_audit import Access, AuditContextError
+from flask_pg_audit.web.resolve import MAX_WHO_LENGTH
 from tests.attacks.payloads import TEXTS
 from tests.blog import Blog, blog
 from tests.server import Database
@@ -65,7 +66,11 @@ def posts(site: Blog) -> int:
 
 
 def is_storable(value: str) -> bool:
-    return "\0" not in value and not any("\ud800" <= character <= "\udfff" for character in value)
+    return (
+        len(value) <= MAX_WHO_LENGTH
+        and "\0" not in value
+        and not any("\ud800" <= character <= "\udfff" for character in value)
+    )
 
 
 # Values
@@ -74,18 +79,19 @@ def is_storable(value: str) -> bool:
 @pytest.mark.parametrize("payload", TEXTS)
 @pytest.mark.parametrize("what", ["username", "actor_id"])
 def test_a_name_is_recorded_as_it_is_or_refuses_the_change(site: Blog, what: str, payload: str) -> None:
-    """What PostgreSQL cannot store refuses the change: recorded otherwise, it would be another user's name."""
+    """What is too long, or PostgreSQL cannot store, refuses the change: else it would be another user's name."""
     value, before = TEXTS[payload], posts(site)
+    is_name = is_storable(value) and len(value) <= MAX_WHO_LENGTH
     values = {"username": "somebody", what: value}
     with site.app.test_request_context(), site.audit.context(**values):
         site.db.session.add(site.Post(title="named"))
-        if is_storable(value):
+        if is_name:
             site.db.session.commit()
         else:
-            with pytest.raises(AuditContextError, match=r"NUL|surrogate"):
+            with pytest.raises(AuditContextError, match=r"NUL|surrogate|at most 4,096"):
                 site.db.session.commit()
             site.db.session.rollback()
-    if is_storable(value):
+    if is_name:
         _, title, username, of_transaction, actor_id, _ = newest(site)
         assert (title, username, of_transaction) == ("named", values["username"] or None, values["username"] or None)
         assert actor_id == (values.get("actor_id") or None)
