@@ -216,3 +216,9 @@ def test_links_lead_somewhere(source: Path) -> None:
 def test_each_page_begins_with_what_its_reader_can_do(source: Path) -> None:
     if source.stem != "changes":
         assert re.match(r"# .+\n\nAfter (?:this page|these pages) you ", source.read_text())
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    readme = (ROOT / "README.md").read_text()
+    pages = {path.name for path in (ROOT / "docs").glob("*.md")} - {"index.md", "changes.md"}
+    assert [name for name in sorted(pages) if f"(docs/{name})" not in readme] == []
