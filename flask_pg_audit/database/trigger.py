@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Column, MetaData
+from sqlalchemy.dialects.postgresql import CITEXT
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from ..declare.mask import Keyed, Partial, Writing, holds_text, masked_type, writing_of
@@ -177,6 +178,11 @@ class AuditTrigger:
         return frozenset(mask.column for mask in self.masks if mask.retyped)
 
     @property
+    def has_key_as_text(self) -> bool:
+        """Whether a column of the key is compared as text, since its own comparison could be anybody's."""
+        return any(column.compare_as_text for column in self.key)
+
+    @property
     def is_keyed(self) -> bool:
         """Whether a mask needs the key."""
         return any(mask.kind == "keyed" for mask in self.masks)
@@ -341,4 +347,5 @@ def _is_text(type_: TypeEngine[Any]) -> bool:
 
 
 def _has_built_in_equality(column: Column[Any]) -> bool:
-    return isinstance(_plain(column.type), _BUILT_IN_EQUALITY) and not isinstance(_plain(column.type), sa.Enum)
+    plain = _plain(column.type)
+    return isinstance(plain, _BUILT_IN_EQUALITY) and not isinstance(plain, (sa.Enum, CITEXT))
