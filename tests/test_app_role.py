@@ -21,6 +21,9 @@ from tests.server import Database
 
 pytestmark = pytest.mark.superuser
 
+#: What the role may do with an audited table of which it was granted all; that is left to who granted it.
+TRIGGERS = "create triggers on it, which run with the rights of who writes it"
+
 
 @dataclass
 class Site:
@@ -171,7 +174,7 @@ def test_what_was_granted_by_custom_is_taken_back_and_what_the_tables_allow_is_n
     assert any(
         f"restrict {site.app_role} on table audit_transaction ({site.app_role} may DELETE" in line for line in done
     )
-    assert site.check() == () and site.install() == []
+    assert [finding.what.partition(" may ")[2] for finding in site.check()] == [TRIGGERS] and site.install() == []
     assert rows(site.root, f"SELECT has_table_privilege('{site.app_role}', 'item', 'TRIGGER')") == [(True,)]
     assert rows(site.root, "SELECT has_any_column_privilege('pg_monitor', 'item_audit', 'SELECT, UPDATE')") == [
         (False,)
@@ -190,7 +193,9 @@ def test_default_privileges_give_nothing_on_what_is_created(engine: Engine) -> N
         site = Site(engine, owners, apps, item())
         run(owners, "CREATE TABLE item (id int PRIMARY KEY, name text)")
         site.install()
-        assert site.check() == () and site.install() == []
+        assert [finding.what.partition(" may ")[2] for finding in site.check()] == [TRIGGERS] and site.install() == []
+        run(owners, f"REVOKE TRIGGER ON item FROM {app}, PUBLIC")
+        assert site.check() == ()
 
 
 def test_the_sql_shows_and_does_it(engine: Engine) -> None:
@@ -391,6 +396,45 @@ def test_creating_where_history_is(site: Site, grantee: str) -> None:
     assert site.check() == ()
 
 
+def test_triggers_on_what_is_audited(site: Site) -> None:
+    """They run with the rights of who writes next, the owner say, who may open the guard."""
+    run(site.owner, f"GRANT ALL ON item TO {site.app_role}")
+    [finding] = site.check()
+    assert (finding.code, finding.table) == ("app-role-writes", "item")
+    assert finding.what == f"{site.app_role} may {TRIGGERS}"
+    run(site.owner, finding.fix.partition(", or")[0])
+    assert site.check() == ()
+
+
+def test_a_view_through_which_history_can_be_written(site: Site) -> None:
+    run(site.owner, "CREATE VIEW report AS SELECT * FROM item_audit", f"GRANT ALL ON report TO {site.app_role}")
+    [finding] = site.check()
+    assert (finding.code, finding.table) == ("app-role-writes", "item")
+    assert finding.what == f"{site.app_role} may INSERT into item_audit through the view report"
+    run(site.owner, finding.fix.partition(", or")[0])
+    assert site.check() == ()
+
+
+@pytest.mark.parametrize("always", [False, True])
+@pytest.mark.parametrize("whose", ["ROLE {role} IN DATABASE {database}", "ROLE {role}", "DATABASE {database}"])
+def test_sessions_that_begin_as_a_replicas(site: Site, whose: str, always: bool) -> None:
+    whose = whose.format(role=site.app_role, database=site.root.url.database)
+    run(site.root, f"ALTER {whose} SET session_replication_role = replica")
+    metadata = site.metadata
+    if always:
+        metadata = MetaData()
+        columns = column("id", Integer, primary_key=True), column("name", Text)
+        audited_table(metadata, "item", *columns, options={"enable_always": True})
+        declare_view_table(metadata)
+        install_audit_triggers(metadata, site.owner)
+    findings = check(metadata, site.app)
+    assert [finding.code for finding in findings] == ([] if always else ["replica-setting"])
+    for finding in findings:
+        assert finding.fix == f"ALTER {whose} RESET session_replication_role, or set AUDIT_ENABLE_ALWAYS"
+    run(site.root, f"ALTER {whose} RESET session_replication_role")
+    assert check(metadata, site.app) == ()
+
+
 def test_the_right_to_pass_for_a_replication(site: Site) -> None:
     [(version,)] = rows(site.root, "SELECT current_setting('server_version_num')::int")
     if version < 150_000:
@@ -400,6 +444,10 @@ def test_the_right_to_pass_for_a_replication(site: Site) -> None:
     assert recorded(site.app, "item") == []
     [finding] = site.check()
     assert "may set session_replication_role" in finding.what
+    run(site.root, f"REVOKE SET ON PARAMETER session_replication_role FROM {site.app_role}")
+    run(site.root, f"GRANT ALTER SYSTEM ON PARAMETER session_replication_role TO {site.app_role}")
+    assert site.check() == (finding,)
+    run(site.root, f"GRANT SET ON PARAMETER session_replication_role TO {site.app_role}")
     # Nothing is won by it where the triggers fire always.
     always = MetaData()
     columns = column("id", Integer, primary_key=True), column("name", Text)
@@ -409,7 +457,7 @@ def test_the_right_to_pass_for_a_replication(site: Site) -> None:
     assert check(always, site.app, app_roles=[site.app_role]) == ()
     run(site.app, "SET session_replication_role = replica; INSERT INTO item VALUES (2)")
     assert recorded(site.app, "item", "id") == [("I", 2)]
-    run(site.root, f"REVOKE SET ON PARAMETER session_replication_role FROM {site.app_role}")
+    run(site.root, f"REVOKE ALL ON PARAMETER session_replication_role FROM {site.app_role}")
 
 
 # Flask

@@ -221,6 +221,24 @@ SWALLOWED = {
         "item_audit has row-level security; policies: none, so that only its owner sees anything",
         "ALTER TABLE public.item_audit DISABLE ROW LEVEL SECURITY",
     ),
+    "ALTER TABLE item_audit SET UNLOGGED": (
+        "history-unlogged",
+        "item",
+        "item_audit is unlogged",
+        "ALTER TABLE public.item_audit SET LOGGED",
+    ),
+    "ALTER SEQUENCE audit_id_seq CACHE 50": (
+        "sequence-altered",
+        "",
+        "audit_id_seq has a cache, a cycle or another increment",
+        "ALTER SEQUENCE public.audit_id_seq INCREMENT 1 CACHE 1 NO CYCLE",
+    ),
+    "ALTER SEQUENCE audit_transaction_id_seq INCREMENT -1 CYCLE": (
+        "sequence-altered",
+        "",
+        "audit_transaction_id_seq has a cache, a cycle or another increment",
+        "ALTER SEQUENCE public.audit_transaction_id_seq INCREMENT 1 CACHE 1 NO CYCLE",
+    ),
     "CREATE RULE instead AS ON UPDATE TO item DO INSTEAD NOTHING": (
         "table-rule",
         "item",

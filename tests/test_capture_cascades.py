@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from sqlalchemy import Column, Engine, ForeignKey, Integer, MetaData, Table, Text
 from sqlalchemy.dialects.postgresql import CITEXT, JSONB
@@ -34,7 +36,7 @@ def assert_tells_what_there_is(engine: Engine, metadata: MetaData) -> None:
     assert not any(one.counts for one in verify(metadata, engine))
 
 
-def refers(name: str, **actions: str) -> Column[int]:
+def refers(name: str, **actions: Any) -> Column[int]:
     return Column(name, Integer, ForeignKey("person.id", **actions))
 
 

@@ -237,6 +237,14 @@ def test_a_domain_that_reached_the_history_is_found_and_can_be_replaced(engine: 
     assert check(metadata, engine) == ()
 
 
+def test_a_domain_without_a_constraint_is_as_good_as_its_type(engine: Engine) -> None:
+    run(engine, "CREATE DOMAIN code AS varchar(9)")
+    metadata = MetaData()
+    audited_table(metadata, "part", column("id", Integer, primary_key=True), column("code", Native("code")))
+    install(engine, metadata)
+    assert check(metadata, engine) == ()
+
+
 def test_large_values(engine: Engine) -> None:
     metadata = MetaData()
     audited_table(metadata, "doc", column("id", Integer, primary_key=True), column("body", Text))

@@ -558,6 +558,7 @@ def test_a_function_of_a_table_that_is_gone(engine: Engine) -> None:
         ("GRANT UPDATE (name) ON item_audit TO {role}", "item_audit", "UPDATE"),
         ("GRANT UPDATE ON SEQUENCE audit_id_seq TO {role}", "audit_id_seq", "UPDATE"),
         ("GRANT UPDATE ON SEQUENCE audit_transaction_id_seq TO {role}", "audit_transaction_id_seq", "UPDATE"),
+        ("GRANT UPDATE ON SEQUENCE audit_maintenance_id_seq TO {role}", "audit_maintenance_id_seq", "UPDATE"),
         ("GRANT UPDATE ON SEQUENCE audit_redaction_id_seq TO {role}", "audit_redaction_id_seq", "UPDATE"),
     ],
 )
@@ -629,8 +630,8 @@ def test_every_finding_has_a_reason() -> None:
     )
     made = set(
         re.findall(
-            r'"((?:adoption|app|audit|child|column|function|guard|history|index|mask|name|partition|row|schema|seal-table|sequence|'
-            r'table|trigger|type|view)-[a-z-]+)"',
+            r'"((?:adoption|app|audit|child|column|function|guard|history|index|mask|name|partition|replica|row|schema|seal-table|'
+            r'sequence|table|trigger|type|view)-[a-z-]+)"',
             source,
         )
     )

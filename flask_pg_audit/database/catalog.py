@@ -69,6 +69,7 @@ class _CatalogReader:
             },
             rules={table: dict(rows) for table, rows in self._by_relation("read_rules").items()},
             policies={table: tuple(names) for table, [(names,)] in self._by_relation("read_row_security").items()},
+            replicas=tuple(setting for (setting,) in self._rows("read_replica_settings")),
             grants=self._grants() if self._parameters["roles"] else Grants(),
             server_version=self._server_version(),
         )
@@ -156,7 +157,7 @@ def _schemas_of(functions: Mapping[QualifiedName, InstalledFunction]) -> Iterabl
 def _build_relation(
     rows: Iterable[tuple[Any, ...]], indexes: Iterable[tuple[Any, ...]], writers: Iterable[tuple[Any, ...]]
 ) -> InstalledRelation:
-    (kind, *_, owner, owner_is_superuser, numbered, comment), *_ = rows = list(rows)
+    (kind, *_, owner, owner_is_superuser, numbered, is_unlogged, is_irregular, comment), *_ = rows = list(rows)
     columns = [row[1:8] for row in rows if row[1] is not None]
     privileges = {role: tuple(granted) for role, granted in writers}
     return InstalledRelation(
@@ -171,6 +172,8 @@ def _build_relation(
         owner=owner,
         owner_is_superuser=owner_is_superuser,
         numbered=numbered,
+        is_unlogged=is_unlogged,
+        is_irregular=bool(is_irregular),
         comment=comment,
         writers=_without_reading(privileges),
         readers=frozenset(role for role, granted in privileges.items() if "SELECT" in granted),

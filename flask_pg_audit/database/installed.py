@@ -34,6 +34,8 @@ class InstalledRelation:
     :ivar virtual: the generated columns whose values are not stored (PostgreSQL 18).
     :ivar domains: the columns whose type is a domain, with its name; ``columns`` has what it is made of.
     :ivar numbered: of a sequence, the table whose column it belongs to.
+    :ivar is_unlogged: a crash of the server empties it.
+    :ivar is_irregular: of a sequence, its numbers may not grow one by one, in the order in which they are asked for.
     :ivar comments: on its columns, where there are any.
     :ivar writers: the roles but the owner that may write it, each with the privileges that allow it.
     :ivar readers: the roles but the owner to which it was granted to read it.
@@ -46,6 +48,8 @@ class InstalledRelation:
     virtual: frozenset[str] = frozenset()
     domains: Mapping[str, str] = field(default_factory=dict)
     numbered: str | None = None
+    is_unlogged: bool = False
+    is_irregular: bool = False
     comments: Mapping[str, str] = field(default_factory=dict)
     indexes: tuple[InstalledIndex, ...] = ()
     owner: str = ""
@@ -156,6 +160,7 @@ class Installed:
     :ivar cascading_self_references: by table, its foreign keys to itself that change rows when a key changes.
     :ivar rules: by table, the rewrite rules; whether they are ``INSTEAD`` by name.
     :ivar policies: by table that has row security, its policies.
+    :ivar replicas: for whom sessions begin as a replica's, as ``ALTER`` names them.
     :ivar grants: of the roles that were asked for.
     :ivar server_version: as ``server_version_num``; 0 without a server.
     """
@@ -170,6 +175,7 @@ class Installed:
     cascading_self_references: Mapping[QualifiedName, tuple[str, ...]] = field(default_factory=dict)
     rules: Mapping[QualifiedName, Mapping[str, bool]] = field(default_factory=dict)
     policies: Mapping[QualifiedName, tuple[str, ...]] = field(default_factory=dict)
+    replicas: tuple[str, ...] = ()
     grants: Grants = Grants()
     server_version: int = 0
 

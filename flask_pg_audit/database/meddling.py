@@ -28,6 +28,38 @@ def find_meddling(declared: Declared, installed: Installed) -> Iterator[Problem]
             what = f"{on} has row-level security; policies: {names}"
             yield Problem("history-policy", history.audited, what, f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY")
     yield from _find_rules(declared, installed)
+    yield from _find_unlogged(declared, installed)
+    yield from _find_numbering(declared, installed)
+    yield from _find_replicas(declared, installed)
+
+
+def _find_unlogged(declared: Declared, installed: Installed) -> Iterator[Problem]:
+    for history in history_tables(declared, installed):
+        relation = installed.relations.get(history.found_as)
+        if relation is not None and relation.is_unlogged:
+            fix = f"ALTER TABLE {qualified(history.name)} SET LOGGED"
+            yield Problem("history-unlogged", history.audited, f"{history.name.display} is unlogged", fix)
+
+
+def _find_numbering(declared: Declared, installed: Installed) -> Iterator[Problem]:
+    """With a cache, each session hands out numbers of its own, and a later change has a lower one."""
+    shared = declared.infrastructure
+    for name, relation in installed.relations.items():
+        numbers = name == shared.sequence or (
+            name.schema == shared.schema and relation.numbered == shared.transaction_table.name
+        )
+        if numbers and relation.is_irregular:
+            fix = f"ALTER SEQUENCE {qualified(name)} INCREMENT 1 CACHE 1 NO CYCLE"
+            yield Problem("sequence-altered", None, f"{name.display} has a cache, a cycle or another increment", fix)
+
+
+def _find_replicas(declared: Declared, installed: Installed) -> Iterator[Problem]:
+    if all(table.trigger.always for table in declared.tables):
+        return
+    for whose in installed.replicas:
+        what = f"session_replication_role is replica where sessions begin, for {whose.lower()}"
+        fix = f"ALTER {whose} RESET session_replication_role, or set AUDIT_ENABLE_ALWAYS"
+        yield Problem("replica-setting", None, what, fix)
 
 
 def _find_rules(declared: Declared, installed: Installed) -> Iterator[Problem]:

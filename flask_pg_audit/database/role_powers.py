@@ -42,12 +42,14 @@ class Powers:
     """One reading for all of the roles, by schemas.
 
     :ivar privileges: by table or sequence, then by role, those that change something.
+    :ivar views: by table, those through which a role may insert into it: name, owner and role.
     :ivar creators: by schema, the roles that may create something in it.
     :ivar owners: of the database and of schemas: kind, name and owner.
     """
 
     roles: tuple[RolePowers, ...]
     privileges: Mapping[QualifiedName, Mapping[str, tuple[str, ...]]]
+    views: Mapping[QualifiedName, tuple[tuple[str, str, str], ...]]
     creators: Mapping[str, frozenset[str]]
     owners: tuple[tuple[str, str, str], ...]
 
@@ -71,6 +73,10 @@ def read_powers(connection: Connection, schemas: Iterable[str], roles: Collectio
     for schema, name, role, granted in rows("read_effective_privileges", **within):
         relation = privileges.setdefault(QualifiedName(str(schema), str(name)), {})
         relation[str(role)] = tuple(granted)  # type: ignore[arg-type]
+    views: dict[QualifiedName, tuple[tuple[str, str, str], ...]] = {}
+    for schema, name, *through in rows("read_views", **within):
+        table, (view, owner, role) = QualifiedName(str(schema), str(name)), map(str, through)
+        views[table] = (*views.get(table, ()), (view, owner, role))
     creators: dict[str, set[str]] = {}
     for schema, role in rows("read_schema_powers", **within):
         creators.setdefault(str(schema), set()).add(str(role))
@@ -80,6 +86,7 @@ def read_powers(connection: Connection, schemas: Iterable[str], roles: Collectio
             for name, a, b, c in rows("read_attributes", roles=names)
         ),
         privileges,
+        views,
         {schema: frozenset(found) for schema, found in creators.items()},
         tuple((str(kind), str(name), str(owner)) for kind, name, owner in rows("read_owners", **within)),
     )

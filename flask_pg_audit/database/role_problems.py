@@ -26,6 +26,8 @@ def find_role_problems(declared: Declared, installed: Installed, powers: Powers)
         yield from _find_attributes(role, declared, installed)
         yield from _find_owned(role, declared, installed, powers)
         yield from _find_privileges(role, declared, installed, powers)
+        yield from _find_triggers(role, declared, installed, powers)
+        yield from _find_views(role, declared, installed, powers)
         yield from _find_creating(role, declared, powers)
 
 
@@ -45,7 +47,7 @@ def _find_attributes(role: RolePowers, declared: Declared, installed: Installed)
         yield _power(role, what, f"ALTER ROLE {name} NOREPLICATION")
     if role.sets_replica and not all(table.trigger.always for table in declared.tables):
         what = f"{role.name} may set session_replication_role, and so switch off the triggers that record"
-        fix = f"REVOKE SET ON PARAMETER session_replication_role FROM {name}, or set AUDIT_ENABLE_ALWAYS"
+        fix = f"REVOKE ALL ON PARAMETER session_replication_role FROM {name}, or set AUDIT_ENABLE_ALWAYS"
         yield _power(role, what, fix)
     for power in sorted(POWERFUL_ROLES.keys() & set(role.reach) - {role.name}):
         what = f"{_acting(role, power)} {POWERFUL_ROLES[power]}"
@@ -135,6 +137,30 @@ def _find_privileges(role: RolePowers, declared: Declared, installed: Installed,
                 kind = "SEQUENCE" if relation.kind == "S" else "TABLE"
                 fix = f"REVOKE ALL ON {kind} {qualified(name)} FROM {ident(other)}"
                 yield Problem("app-role-writes", audited, what, fix)
+
+
+def _find_triggers(role: RolePowers, declared: Declared, installed: Installed, powers: Powers) -> Iterator[Problem]:
+    """A trigger on an audited table runs with the rights of whoever writes it, its owner for one."""
+    for table in declared.tables:
+        relation = installed.relations.get(table.name)
+        for other in role.reach:
+            has = "TRIGGER" in powers.privileges.get(table.name, {}).get(other, ())
+            if has and relation is not None and relation.owner != other:
+                what = f"{_acting(role, other)} may create triggers on it, which run with the rights of who writes it"
+                fix = f"REVOKE TRIGGER ON TABLE {qualified(table.name)} FROM {ident(other)}, or from PUBLIC"
+                yield Problem("app-role-writes", table.name, what, fix)
+
+
+def _find_views(role: RolePowers, declared: Declared, installed: Installed, powers: Powers) -> Iterator[Problem]:
+    """What is inserted through a view is inserted with the rights of the view's owner."""
+    for history in history_tables(declared, installed):
+        if "INSERT" in allowed_on(history.name, declared):
+            continue
+        for view, owner, other in powers.views.get(history.found_as, ()):
+            if other in role.reach and owner != other:
+                what = f"{_acting(role, other)} may INSERT into {history.name.display} through the view {view}"
+                fix = f"REVOKE INSERT ON {view} FROM {ident(other)}, or from PUBLIC"
+                yield Problem("app-role-writes", history.audited, what, fix)
 
 
 def _find_creating(role: RolePowers, declared: Declared, powers: Powers) -> Iterator[Problem]:

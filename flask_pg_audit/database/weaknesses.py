@@ -26,7 +26,7 @@ def find_weaknesses(declared: Declared, installed: Installed) -> Iterator[Proble
     numberings = [
         name
         for name, relation in installed.relations.items()
-        if relation.numbered is not None and QualifiedName(name.schema, relation.numbered) in logs
+        if relation.numbered is not None and QualifiedName(name.schema, relation.numbered) in (*logs, shared.view_table)
     ]
     for name in (*logs, shared.mask_key_table, shared.sequence):
         yield from _find_writers(name, None, installed)
