@@ -57,7 +57,7 @@ def _find_replicas(declared: Declared, installed: Installed) -> Iterator[Problem
     if all(table.trigger.always for table in declared.tables):
         return
     for whose in installed.replicas:
-        what = f"session_replication_role is replica where sessions begin, for {whose.lower()}"
+        what = f"sessions begin with session_replication_role = replica (ALTER {whose} SET ...)"
         fix = f"ALTER {whose} RESET session_replication_role, or set AUDIT_ENABLE_ALWAYS"
         yield Problem("replica-setting", None, what, fix)
 
