@@ -2,7 +2,7 @@
 
 Revision ID: 0001
 Revises:
-Create Date: 2026-11-26 00:48:37.701883
+Create Date: 2026-11-26 01:05:28.628788
 
 """
 
@@ -785,7 +785,7 @@ def upgrade() -> None:
                     SELECT FROM new_rows AS new_row
                     GROUP BY new_row.id
                     HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>) 1
-                ) OR is_changed_elsewhere AND is_deleted_elsewhere AND EXISTS (
+                ) OR is_enforced AND is_changed_elsewhere AND is_deleted_elsewhere AND EXISTS (
                     SELECT FROM new_rows AS new_row WHERE NOT EXISTS (SELECT FROM public.customer AS live WHERE live.id OPERATOR(pg_catalog.=) new_row.id OFFSET 0)
                 ) THEN
                     INSERT INTO public.customer_audit (
@@ -803,7 +803,7 @@ def upgrade() -> None:
                 WHERE CASE WHEN new_row.id OPERATOR(pg_catalog.=) old_row.id THEN
                     step.place OPERATOR(pg_catalog.=) 1 AND (new_row.created_at OPERATOR(pg_catalog.<>) old_row.created_at OR pg_catalog.record_image_ne(ROW(new_row.id, new_row.name, new_row.email, new_row.phone, new_row.address, new_row.created_at), ROW(old_row.id, old_row.name, old_row.email, old_row.phone, old_row.address, old_row.created_at))
                 )
-                    OR step.place OPERATOR(pg_catalog.=) 4 AND NOT EXISTS (SELECT FROM public.customer AS live WHERE live.id OPERATOR(pg_catalog.=) new_row.id OFFSET 0) AND (
+                    OR step.place OPERATOR(pg_catalog.=) 4 AND is_enforced AND is_deleted_elsewhere AND NOT EXISTS (SELECT FROM public.customer AS live WHERE live.id OPERATOR(pg_catalog.=) new_row.id OFFSET 0) AND (
                         SELECT history.audit_operation FROM public.customer_audit AS history
                         WHERE history.id OPERATOR(pg_catalog.=) new_row.id
                         ORDER BY history.audit_id DESC LIMIT 1
@@ -856,7 +856,7 @@ def upgrade() -> None:
         $audit$
         """,
         "REVOKE ALL ON FUNCTION public.public_customer_audit() FROM PUBLIC",
-        'COMMENT ON FUNCTION public.public_customer_audit() IS \'flask_pg_audit {"template": 1, "sha256": "cca20b59778be91e", "table": ["public", "customer"], "audit_table": ["public", "customer_audit"]}\'',
+        'COMMENT ON FUNCTION public.public_customer_audit() IS \'flask_pg_audit {"template": 1, "sha256": "ee698131373eaddc", "table": ["public", "customer"], "audit_table": ["public", "customer_audit"]}\'',
     )
     # create trigger public_customer_audit_insert on customer (missing)
     op.audit_ddl(
@@ -1024,7 +1024,7 @@ def upgrade() -> None:
                     SELECT FROM new_rows AS new_row
                     GROUP BY new_row.id
                     HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>) 1
-                ) OR is_changed_elsewhere AND is_deleted_elsewhere AND EXISTS (
+                ) OR is_enforced AND is_changed_elsewhere AND is_deleted_elsewhere AND EXISTS (
                     SELECT FROM new_rows AS new_row WHERE NOT EXISTS (SELECT FROM public."order" AS live WHERE live.id OPERATOR(pg_catalog.=) new_row.id OFFSET 0)
                 ) THEN
                     INSERT INTO public.order_audit (
@@ -1042,7 +1042,7 @@ def upgrade() -> None:
                 WHERE CASE WHEN new_row.id OPERATOR(pg_catalog.=) old_row.id THEN
                     step.place OPERATOR(pg_catalog.=) 1 AND (new_row.placed_at OPERATOR(pg_catalog.<>) old_row.placed_at OR new_row.customer_id OPERATOR(pg_catalog.<>) old_row.customer_id OR pg_catalog.record_image_ne(ROW(new_row.id, new_row.customer_id, new_row.status, new_row.note, new_row.placed_at), ROW(old_row.id, old_row.customer_id, old_row.status, old_row.note, old_row.placed_at))
                 )
-                    OR step.place OPERATOR(pg_catalog.=) 4 AND NOT EXISTS (SELECT FROM public."order" AS live WHERE live.id OPERATOR(pg_catalog.=) new_row.id OFFSET 0) AND (
+                    OR step.place OPERATOR(pg_catalog.=) 4 AND is_enforced AND is_deleted_elsewhere AND NOT EXISTS (SELECT FROM public."order" AS live WHERE live.id OPERATOR(pg_catalog.=) new_row.id OFFSET 0) AND (
                         SELECT history.audit_operation FROM public.order_audit AS history
                         WHERE history.id OPERATOR(pg_catalog.=) new_row.id
                         ORDER BY history.audit_id DESC LIMIT 1
@@ -1094,7 +1094,7 @@ def upgrade() -> None:
         $audit$
         """,
         "REVOKE ALL ON FUNCTION public.public_order_audit() FROM PUBLIC",
-        'COMMENT ON FUNCTION public.public_order_audit() IS \'flask_pg_audit {"template": 1, "sha256": "5f8f80fe6ff1cd9c", "table": ["public", "order"], "audit_table": ["public", "order_audit"]}\'',
+        'COMMENT ON FUNCTION public.public_order_audit() IS \'flask_pg_audit {"template": 1, "sha256": "a11a17978007ed99", "table": ["public", "order"], "audit_table": ["public", "order_audit"]}\'',
     )
     # create trigger public_order_audit_insert on order (missing)
     op.audit_ddl(
@@ -1260,7 +1260,7 @@ def upgrade() -> None:
                     SELECT FROM new_rows AS new_row
                     GROUP BY new_row.id
                     HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>) 1
-                ) OR is_changed_elsewhere AND is_deleted_elsewhere AND EXISTS (
+                ) OR is_enforced AND is_changed_elsewhere AND is_deleted_elsewhere AND EXISTS (
                     SELECT FROM new_rows AS new_row WHERE NOT EXISTS (SELECT FROM public.order_line AS live WHERE live.id OPERATOR(pg_catalog.=) new_row.id OFFSET 0)
                 ) THEN
                     INSERT INTO public.order_line_audit (
@@ -1278,7 +1278,7 @@ def upgrade() -> None:
                 WHERE CASE WHEN new_row.id OPERATOR(pg_catalog.=) old_row.id THEN
                     step.place OPERATOR(pg_catalog.=) 1 AND (new_row.order_id OPERATOR(pg_catalog.<>) old_row.order_id OR new_row.product_id OPERATOR(pg_catalog.<>) old_row.product_id OR new_row.quantity OPERATOR(pg_catalog.<>) old_row.quantity OR new_row.unit_price OPERATOR(pg_catalog.<>) old_row.unit_price OR pg_catalog.record_image_ne(ROW(new_row.id, new_row.order_id, new_row.product_id, new_row.quantity, new_row.unit_price), ROW(old_row.id, old_row.order_id, old_row.product_id, old_row.quantity, old_row.unit_price))
                 )
-                    OR step.place OPERATOR(pg_catalog.=) 4 AND NOT EXISTS (SELECT FROM public.order_line AS live WHERE live.id OPERATOR(pg_catalog.=) new_row.id OFFSET 0) AND (
+                    OR step.place OPERATOR(pg_catalog.=) 4 AND is_enforced AND is_deleted_elsewhere AND NOT EXISTS (SELECT FROM public.order_line AS live WHERE live.id OPERATOR(pg_catalog.=) new_row.id OFFSET 0) AND (
                         SELECT history.audit_operation FROM public.order_line_audit AS history
                         WHERE history.id OPERATOR(pg_catalog.=) new_row.id
                         ORDER BY history.audit_id DESC LIMIT 1
@@ -1330,7 +1330,7 @@ def upgrade() -> None:
         $audit$
         """,
         "REVOKE ALL ON FUNCTION public.public_order_line_audit() FROM PUBLIC",
-        'COMMENT ON FUNCTION public.public_order_line_audit() IS \'flask_pg_audit {"template": 1, "sha256": "a39e76edb2f43c7c", "table": ["public", "order_line"], "audit_table": ["public", "order_line_audit"]}\'',
+        'COMMENT ON FUNCTION public.public_order_line_audit() IS \'flask_pg_audit {"template": 1, "sha256": "a501ceea54d61aee", "table": ["public", "order_line"], "audit_table": ["public", "order_line_audit"]}\'',
     )
     # create trigger public_order_line_audit_insert on order_line (missing)
     op.audit_ddl(
@@ -1496,7 +1496,7 @@ def upgrade() -> None:
                     SELECT FROM new_rows AS new_row
                     GROUP BY new_row.id
                     HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>) 1
-                ) OR is_changed_elsewhere AND is_deleted_elsewhere AND EXISTS (
+                ) OR is_enforced AND is_changed_elsewhere AND is_deleted_elsewhere AND EXISTS (
                     SELECT FROM new_rows AS new_row WHERE NOT EXISTS (SELECT FROM public.product AS live WHERE live.id OPERATOR(pg_catalog.=) new_row.id OFFSET 0)
                 ) THEN
                     INSERT INTO public.product_audit (
@@ -1514,7 +1514,7 @@ def upgrade() -> None:
                 WHERE CASE WHEN new_row.id OPERATOR(pg_catalog.=) old_row.id THEN
                     step.place OPERATOR(pg_catalog.=) 1 AND (new_row.stock OPERATOR(pg_catalog.<>) old_row.stock OR new_row.price OPERATOR(pg_catalog.<>) old_row.price OR pg_catalog.record_image_ne(ROW(new_row.id, new_row.sku, new_row.name, new_row.description, new_row.price, new_row.stock), ROW(old_row.id, old_row.sku, old_row.name, old_row.description, old_row.price, old_row.stock))
                 )
-                    OR step.place OPERATOR(pg_catalog.=) 4 AND NOT EXISTS (SELECT FROM public.product AS live WHERE live.id OPERATOR(pg_catalog.=) new_row.id OFFSET 0) AND (
+                    OR step.place OPERATOR(pg_catalog.=) 4 AND is_enforced AND is_deleted_elsewhere AND NOT EXISTS (SELECT FROM public.product AS live WHERE live.id OPERATOR(pg_catalog.=) new_row.id OFFSET 0) AND (
                         SELECT history.audit_operation FROM public.product_audit AS history
                         WHERE history.id OPERATOR(pg_catalog.=) new_row.id
                         ORDER BY history.audit_id DESC LIMIT 1
@@ -1567,7 +1567,7 @@ def upgrade() -> None:
         $audit$
         """,
         "REVOKE ALL ON FUNCTION public.public_product_audit() FROM PUBLIC",
-        'COMMENT ON FUNCTION public.public_product_audit() IS \'flask_pg_audit {"template": 1, "sha256": "fdaafa71f29915a1", "table": ["public", "product"], "audit_table": ["public", "product_audit"]}\'',
+        'COMMENT ON FUNCTION public.public_product_audit() IS \'flask_pg_audit {"template": 1, "sha256": "58a0cb68e0908889", "table": ["public", "product"], "audit_table": ["public", "product_audit"]}\'',
     )
     # create trigger public_product_audit_insert on product (missing)
     op.audit_ddl(
@@ -1733,7 +1733,7 @@ def upgrade() -> None:
                     SELECT FROM new_rows AS new_row
                     GROUP BY new_row.product_id, new_row.tag_id
                     HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>) 1
-                ) OR is_changed_elsewhere AND is_deleted_elsewhere AND EXISTS (
+                ) OR is_enforced AND is_changed_elsewhere AND is_deleted_elsewhere AND EXISTS (
                     SELECT FROM new_rows AS new_row WHERE NOT EXISTS (SELECT FROM public.product_tag AS live WHERE live.product_id OPERATOR(pg_catalog.=) new_row.product_id AND live.tag_id OPERATOR(pg_catalog.=) new_row.tag_id OFFSET 0)
                 ) THEN
                     INSERT INTO public.product_tag_audit (
@@ -1751,7 +1751,7 @@ def upgrade() -> None:
                 WHERE CASE WHEN new_row.product_id OPERATOR(pg_catalog.=) old_row.product_id AND new_row.tag_id OPERATOR(pg_catalog.=) old_row.tag_id THEN
                     step.place OPERATOR(pg_catalog.=) 1 AND (pg_catalog.record_image_ne(ROW(new_row.product_id, new_row.tag_id), ROW(old_row.product_id, old_row.tag_id))
                 )
-                    OR step.place OPERATOR(pg_catalog.=) 4 AND NOT EXISTS (SELECT FROM public.product_tag AS live WHERE live.product_id OPERATOR(pg_catalog.=) new_row.product_id AND live.tag_id OPERATOR(pg_catalog.=) new_row.tag_id OFFSET 0) AND (
+                    OR step.place OPERATOR(pg_catalog.=) 4 AND is_enforced AND is_deleted_elsewhere AND NOT EXISTS (SELECT FROM public.product_tag AS live WHERE live.product_id OPERATOR(pg_catalog.=) new_row.product_id AND live.tag_id OPERATOR(pg_catalog.=) new_row.tag_id OFFSET 0) AND (
                         SELECT history.audit_operation FROM public.product_tag_audit AS history
                         WHERE history.product_id OPERATOR(pg_catalog.=) new_row.product_id AND history.tag_id OPERATOR(pg_catalog.=) new_row.tag_id
                         ORDER BY history.audit_id DESC LIMIT 1
@@ -1800,7 +1800,7 @@ def upgrade() -> None:
         $audit$
         """,
         "REVOKE ALL ON FUNCTION public.public_product_tag_audit() FROM PUBLIC",
-        'COMMENT ON FUNCTION public.public_product_tag_audit() IS \'flask_pg_audit {"template": 1, "sha256": "fa6769fb42c30f62", "table": ["public", "product_tag"], "audit_table": ["public", "product_tag_audit"]}\'',
+        'COMMENT ON FUNCTION public.public_product_tag_audit() IS \'flask_pg_audit {"template": 1, "sha256": "77d57aab2b4de426", "table": ["public", "product_tag"], "audit_table": ["public", "product_tag_audit"]}\'',
     )
     # create trigger public_product_tag_audit_insert on product_tag (missing)
     op.audit_ddl(
@@ -1966,7 +1966,7 @@ def upgrade() -> None:
                     SELECT FROM new_rows AS new_row
                     GROUP BY new_row.id
                     HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>) 1
-                ) OR is_changed_elsewhere AND is_deleted_elsewhere AND EXISTS (
+                ) OR is_enforced AND is_changed_elsewhere AND is_deleted_elsewhere AND EXISTS (
                     SELECT FROM new_rows AS new_row WHERE NOT EXISTS (SELECT FROM public.tag AS live WHERE live.id OPERATOR(pg_catalog.=) new_row.id OFFSET 0)
                 ) THEN
                     INSERT INTO public.tag_audit (
@@ -1984,7 +1984,7 @@ def upgrade() -> None:
                 WHERE CASE WHEN new_row.id OPERATOR(pg_catalog.=) old_row.id THEN
                     step.place OPERATOR(pg_catalog.=) 1 AND (pg_catalog.record_image_ne(ROW(new_row.id, new_row.name), ROW(old_row.id, old_row.name))
                 )
-                    OR step.place OPERATOR(pg_catalog.=) 4 AND NOT EXISTS (SELECT FROM public.tag AS live WHERE live.id OPERATOR(pg_catalog.=) new_row.id OFFSET 0) AND (
+                    OR step.place OPERATOR(pg_catalog.=) 4 AND is_enforced AND is_deleted_elsewhere AND NOT EXISTS (SELECT FROM public.tag AS live WHERE live.id OPERATOR(pg_catalog.=) new_row.id OFFSET 0) AND (
                         SELECT history.audit_operation FROM public.tag_audit AS history
                         WHERE history.id OPERATOR(pg_catalog.=) new_row.id
                         ORDER BY history.audit_id DESC LIMIT 1
@@ -2033,7 +2033,7 @@ def upgrade() -> None:
         $audit$
         """,
         "REVOKE ALL ON FUNCTION public.public_tag_audit() FROM PUBLIC",
-        'COMMENT ON FUNCTION public.public_tag_audit() IS \'flask_pg_audit {"template": 1, "sha256": "6d73b4fe4eccf1e6", "table": ["public", "tag"], "audit_table": ["public", "tag_audit"]}\'',
+        'COMMENT ON FUNCTION public.public_tag_audit() IS \'flask_pg_audit {"template": 1, "sha256": "b08ea54b280b5009", "table": ["public", "tag"], "audit_table": ["public", "tag_audit"]}\'',
     )
     # create trigger public_tag_audit_insert on tag (missing)
     op.audit_ddl(
@@ -2199,7 +2199,7 @@ def upgrade() -> None:
                     SELECT FROM new_rows AS new_row
                     GROUP BY new_row.id
                     HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>) 1
-                ) OR is_changed_elsewhere AND is_deleted_elsewhere AND EXISTS (
+                ) OR is_enforced AND is_changed_elsewhere AND is_deleted_elsewhere AND EXISTS (
                     SELECT FROM new_rows AS new_row WHERE NOT EXISTS (SELECT FROM public."user" AS live WHERE live.id OPERATOR(pg_catalog.=) new_row.id OFFSET 0)
                 ) THEN
                     INSERT INTO public.user_audit (
@@ -2217,7 +2217,7 @@ def upgrade() -> None:
                 WHERE CASE WHEN new_row.id OPERATOR(pg_catalog.=) old_row.id THEN
                     step.place OPERATOR(pg_catalog.=) 1 AND (new_row.password_changed_at OPERATOR(pg_catalog.<>) old_row.password_changed_at OR pg_catalog.record_image_ne(ROW(new_row.id, new_row.username, new_row.full_name, new_row.role, new_row.password_changed_at), ROW(old_row.id, old_row.username, old_row.full_name, old_row.role, old_row.password_changed_at))
                 )
-                    OR step.place OPERATOR(pg_catalog.=) 4 AND NOT EXISTS (SELECT FROM public."user" AS live WHERE live.id OPERATOR(pg_catalog.=) new_row.id OFFSET 0) AND (
+                    OR step.place OPERATOR(pg_catalog.=) 4 AND is_enforced AND is_deleted_elsewhere AND NOT EXISTS (SELECT FROM public."user" AS live WHERE live.id OPERATOR(pg_catalog.=) new_row.id OFFSET 0) AND (
                         SELECT history.audit_operation FROM public.user_audit AS history
                         WHERE history.id OPERATOR(pg_catalog.=) new_row.id
                         ORDER BY history.audit_id DESC LIMIT 1
@@ -2269,7 +2269,7 @@ def upgrade() -> None:
         $audit$
         """,
         "REVOKE ALL ON FUNCTION public.public_user_audit() FROM PUBLIC",
-        'COMMENT ON FUNCTION public.public_user_audit() IS \'flask_pg_audit {"template": 1, "sha256": "d5bb11533d4a3506", "table": ["public", "user"], "audit_table": ["public", "user_audit"]}\'',
+        'COMMENT ON FUNCTION public.public_user_audit() IS \'flask_pg_audit {"template": 1, "sha256": "bb057d6c960f3cf4", "table": ["public", "user"], "audit_table": ["public", "user_audit"]}\'',
     )
     # create trigger public_user_audit_insert on user (missing)
     op.audit_ddl(
