@@ -327,7 +327,7 @@ def test_whoever_sees_no_table_sees_none(site: Shop) -> None:
 
 # Hostile names
 
-HOSTILE = "<script>alert(1)</script>\"' \u202egnp.exe, x" + "y" * 50_000
+HOSTILE = "<script>alert(1)</script>\"' \u202egnp.exe, x" + "y" * 4_000
 
 
 def test_hostile_names_are_shown_and_do_nothing(site: Shop) -> None:

@@ -2,7 +2,7 @@
 
 Revision ID: 0001
 Revises:
-Create Date: 2026-11-26 01:05:28.628788
+Create Date: 2026-11-26 01:20:06.923137
 
 """
 
@@ -794,24 +794,24 @@ def upgrade() -> None:
                 )
                 SELECT
                     (SELECT coalesce(transaction_id, public.audit_begin_transaction())), pg_catalog.nextval('public.audit_id_seq'::pg_catalog.regclass),
-                    step.operation, (SELECT pg_catalog.clock_timestamp()), acting_role, setting_username,
-                    CASE WHEN step.place OPERATOR(pg_catalog.=) 2 THEN old_row.id ELSE new_row.id END, CASE WHEN step.place OPERATOR(pg_catalog.=) 2 THEN old_row.name ELSE new_row.name END, CASE WHEN step.place OPERATOR(pg_catalog.=) 2 THEN old_row.email ELSE new_row.email END, CASE WHEN step.place OPERATOR(pg_catalog.=) 2 THEN old_row.phone ELSE new_row.phone END, CASE WHEN step.place OPERATOR(pg_catalog.=) 2 THEN old_row.address ELSE new_row.address END, CASE WHEN step.place OPERATOR(pg_catalog.=) 2 THEN old_row.created_at ELSE new_row.created_at END
+                    CASE WHEN step.step OPERATOR(pg_catalog.=) 1 THEN 'U' WHEN step.step OPERATOR(pg_catalog.=) 3 THEN 'I' ELSE 'D' END, (SELECT pg_catalog.clock_timestamp()), acting_role, setting_username,
+                    CASE WHEN step.step OPERATOR(pg_catalog.=) 2 THEN old_row.id ELSE new_row.id END, CASE WHEN step.step OPERATOR(pg_catalog.=) 2 THEN old_row.name ELSE new_row.name END, CASE WHEN step.step OPERATOR(pg_catalog.=) 2 THEN old_row.email ELSE new_row.email END, CASE WHEN step.step OPERATOR(pg_catalog.=) 2 THEN old_row.phone ELSE new_row.phone END, CASE WHEN step.step OPERATOR(pg_catalog.=) 2 THEN old_row.address ELSE new_row.address END, CASE WHEN step.step OPERATOR(pg_catalog.=) 2 THEN old_row.created_at ELSE new_row.created_at END
                 FROM (SELECT pg_catalog.row_number() OVER () AS audit_marker, r.id, r.name, r.email, r.phone, r.address, r.created_at FROM new_rows AS r) AS new_row
                 FULL JOIN (SELECT pg_catalog.row_number() OVER () AS audit_marker, r.id, r.name, r.email, r.phone, r.address, r.created_at FROM old_rows AS r) AS old_row
                     ON new_row.audit_marker OPERATOR(pg_catalog.=) old_row.audit_marker
-                CROSS JOIN (VALUES (1, 'U'), (2, 'D'), (3, 'I'), (4, 'D')) AS step (place, operation)
+                CROSS JOIN pg_catalog.generate_series(1, 4) AS step
                 WHERE CASE WHEN new_row.id OPERATOR(pg_catalog.=) old_row.id THEN
-                    step.place OPERATOR(pg_catalog.=) 1 AND (new_row.created_at OPERATOR(pg_catalog.<>) old_row.created_at OR pg_catalog.record_image_ne(ROW(new_row.id, new_row.name, new_row.email, new_row.phone, new_row.address, new_row.created_at), ROW(old_row.id, old_row.name, old_row.email, old_row.phone, old_row.address, old_row.created_at))
+                    step.step OPERATOR(pg_catalog.=) 1 AND (new_row.created_at OPERATOR(pg_catalog.<>) old_row.created_at OR pg_catalog.record_image_ne(ROW(new_row.id, new_row.name, new_row.email, new_row.phone, new_row.address, new_row.created_at), ROW(old_row.id, old_row.name, old_row.email, old_row.phone, old_row.address, old_row.created_at))
                 )
-                    OR step.place OPERATOR(pg_catalog.=) 4 AND is_enforced AND is_deleted_elsewhere AND NOT EXISTS (SELECT FROM public.customer AS live WHERE live.id OPERATOR(pg_catalog.=) new_row.id OFFSET 0) AND (
+                    OR step.step OPERATOR(pg_catalog.=) 4 AND is_enforced AND is_deleted_elsewhere AND NOT EXISTS (SELECT FROM public.customer AS live WHERE live.id OPERATOR(pg_catalog.=) new_row.id OFFSET 0) AND (
                         SELECT history.audit_operation FROM public.customer_audit AS history
                         WHERE history.id OPERATOR(pg_catalog.=) new_row.id
                         ORDER BY history.audit_id DESC LIMIT 1
                     ) OPERATOR(pg_catalog.=) 'D'
                 ELSE
-                    step.place OPERATOR(pg_catalog.=) 3 OR step.place OPERATOR(pg_catalog.=) 2 AND NOT EXISTS (SELECT FROM public.customer AS live WHERE live.id OPERATOR(pg_catalog.=) old_row.id OFFSET 0)
+                    step.step OPERATOR(pg_catalog.=) 3 OR step.step OPERATOR(pg_catalog.=) 2 AND NOT EXISTS (SELECT FROM public.customer AS live WHERE live.id OPERATOR(pg_catalog.=) old_row.id OFFSET 0)
                 END
-                ORDER BY new_row.audit_marker, step.place;
+                ORDER BY new_row.audit_marker, step.step;
                     PERFORM pg_catalog.set_config('hash_mem_multiplier', own_memory, true);
                     RETURN NULL;
                 END IF;
@@ -856,7 +856,7 @@ def upgrade() -> None:
         $audit$
         """,
         "REVOKE ALL ON FUNCTION public.public_customer_audit() FROM PUBLIC",
-        'COMMENT ON FUNCTION public.public_customer_audit() IS \'flask_pg_audit {"template": 1, "sha256": "ee698131373eaddc", "table": ["public", "customer"], "audit_table": ["public", "customer_audit"]}\'',
+        'COMMENT ON FUNCTION public.public_customer_audit() IS \'flask_pg_audit {"template": 1, "sha256": "a15829cd5093fd5b", "table": ["public", "customer"], "audit_table": ["public", "customer_audit"]}\'',
     )
     # create trigger public_customer_audit_insert on customer (missing)
     op.audit_ddl(
@@ -1033,24 +1033,24 @@ def upgrade() -> None:
                 )
                 SELECT
                     (SELECT coalesce(transaction_id, public.audit_begin_transaction())), pg_catalog.nextval('public.audit_id_seq'::pg_catalog.regclass),
-                    step.operation, (SELECT pg_catalog.clock_timestamp()), acting_role, setting_terminal, setting_username,
-                    CASE WHEN step.place OPERATOR(pg_catalog.=) 2 THEN old_row.id ELSE new_row.id END, CASE WHEN step.place OPERATOR(pg_catalog.=) 2 THEN old_row.customer_id ELSE new_row.customer_id END, CASE WHEN step.place OPERATOR(pg_catalog.=) 2 THEN old_row.status ELSE new_row.status END, CASE WHEN step.place OPERATOR(pg_catalog.=) 2 THEN old_row.note ELSE new_row.note END, CASE WHEN step.place OPERATOR(pg_catalog.=) 2 THEN old_row.placed_at ELSE new_row.placed_at END
+                    CASE WHEN step.step OPERATOR(pg_catalog.=) 1 THEN 'U' WHEN step.step OPERATOR(pg_catalog.=) 3 THEN 'I' ELSE 'D' END, (SELECT pg_catalog.clock_timestamp()), acting_role, setting_terminal, setting_username,
+                    CASE WHEN step.step OPERATOR(pg_catalog.=) 2 THEN old_row.id ELSE new_row.id END, CASE WHEN step.step OPERATOR(pg_catalog.=) 2 THEN old_row.customer_id ELSE new_row.customer_id END, CASE WHEN step.step OPERATOR(pg_catalog.=) 2 THEN old_row.status ELSE new_row.status END, CASE WHEN step.step OPERATOR(pg_catalog.=) 2 THEN old_row.note ELSE new_row.note END, CASE WHEN step.step OPERATOR(pg_catalog.=) 2 THEN old_row.placed_at ELSE new_row.placed_at END
                 FROM (SELECT pg_catalog.row_number() OVER () AS audit_marker, r.id, r.customer_id, r.status, r.note, r.placed_at FROM new_rows AS r) AS new_row
                 FULL JOIN (SELECT pg_catalog.row_number() OVER () AS audit_marker, r.id, r.customer_id, r.status, r.note, r.placed_at FROM old_rows AS r) AS old_row
                     ON new_row.audit_marker OPERATOR(pg_catalog.=) old_row.audit_marker
-                CROSS JOIN (VALUES (1, 'U'), (2, 'D'), (3, 'I'), (4, 'D')) AS step (place, operation)
+                CROSS JOIN pg_catalog.generate_series(1, 4) AS step
                 WHERE CASE WHEN new_row.id OPERATOR(pg_catalog.=) old_row.id THEN
-                    step.place OPERATOR(pg_catalog.=) 1 AND (new_row.placed_at OPERATOR(pg_catalog.<>) old_row.placed_at OR new_row.customer_id OPERATOR(pg_catalog.<>) old_row.customer_id OR pg_catalog.record_image_ne(ROW(new_row.id, new_row.customer_id, new_row.status, new_row.note, new_row.placed_at), ROW(old_row.id, old_row.customer_id, old_row.status, old_row.note, old_row.placed_at))
+                    step.step OPERATOR(pg_catalog.=) 1 AND (new_row.placed_at OPERATOR(pg_catalog.<>) old_row.placed_at OR new_row.customer_id OPERATOR(pg_catalog.<>) old_row.customer_id OR pg_catalog.record_image_ne(ROW(new_row.id, new_row.customer_id, new_row.status, new_row.note, new_row.placed_at), ROW(old_row.id, old_row.customer_id, old_row.status, old_row.note, old_row.placed_at))
                 )
-                    OR step.place OPERATOR(pg_catalog.=) 4 AND is_enforced AND is_deleted_elsewhere AND NOT EXISTS (SELECT FROM public."order" AS live WHERE live.id OPERATOR(pg_catalog.=) new_row.id OFFSET 0) AND (
+                    OR step.step OPERATOR(pg_catalog.=) 4 AND is_enforced AND is_deleted_elsewhere AND NOT EXISTS (SELECT FROM public."order" AS live WHERE live.id OPERATOR(pg_catalog.=) new_row.id OFFSET 0) AND (
                         SELECT history.audit_operation FROM public.order_audit AS history
                         WHERE history.id OPERATOR(pg_catalog.=) new_row.id
                         ORDER BY history.audit_id DESC LIMIT 1
                     ) OPERATOR(pg_catalog.=) 'D'
                 ELSE
-                    step.place OPERATOR(pg_catalog.=) 3 OR step.place OPERATOR(pg_catalog.=) 2 AND NOT EXISTS (SELECT FROM public."order" AS live WHERE live.id OPERATOR(pg_catalog.=) old_row.id OFFSET 0)
+                    step.step OPERATOR(pg_catalog.=) 3 OR step.step OPERATOR(pg_catalog.=) 2 AND NOT EXISTS (SELECT FROM public."order" AS live WHERE live.id OPERATOR(pg_catalog.=) old_row.id OFFSET 0)
                 END
-                ORDER BY new_row.audit_marker, step.place;
+                ORDER BY new_row.audit_marker, step.step;
                     PERFORM pg_catalog.set_config('hash_mem_multiplier', own_memory, true);
                     RETURN NULL;
                 END IF;
@@ -1094,7 +1094,7 @@ def upgrade() -> None:
         $audit$
         """,
         "REVOKE ALL ON FUNCTION public.public_order_audit() FROM PUBLIC",
-        'COMMENT ON FUNCTION public.public_order_audit() IS \'flask_pg_audit {"template": 1, "sha256": "a11a17978007ed99", "table": ["public", "order"], "audit_table": ["public", "order_audit"]}\'',
+        'COMMENT ON FUNCTION public.public_order_audit() IS \'flask_pg_audit {"template": 1, "sha256": "58815809365aae61", "table": ["public", "order"], "audit_table": ["public", "order_audit"]}\'',
     )
     # create trigger public_order_audit_insert on order (missing)
     op.audit_ddl(
@@ -1269,24 +1269,24 @@ def upgrade() -> None:
                 )
                 SELECT
                     (SELECT coalesce(transaction_id, public.audit_begin_transaction())), pg_catalog.nextval('public.audit_id_seq'::pg_catalog.regclass),
-                    step.operation, (SELECT pg_catalog.clock_timestamp()), acting_role, setting_username,
-                    CASE WHEN step.place OPERATOR(pg_catalog.=) 2 THEN old_row.id ELSE new_row.id END, CASE WHEN step.place OPERATOR(pg_catalog.=) 2 THEN old_row.order_id ELSE new_row.order_id END, CASE WHEN step.place OPERATOR(pg_catalog.=) 2 THEN old_row.product_id ELSE new_row.product_id END, CASE WHEN step.place OPERATOR(pg_catalog.=) 2 THEN old_row.quantity ELSE new_row.quantity END, CASE WHEN step.place OPERATOR(pg_catalog.=) 2 THEN old_row.unit_price ELSE new_row.unit_price END
+                    CASE WHEN step.step OPERATOR(pg_catalog.=) 1 THEN 'U' WHEN step.step OPERATOR(pg_catalog.=) 3 THEN 'I' ELSE 'D' END, (SELECT pg_catalog.clock_timestamp()), acting_role, setting_username,
+                    CASE WHEN step.step OPERATOR(pg_catalog.=) 2 THEN old_row.id ELSE new_row.id END, CASE WHEN step.step OPERATOR(pg_catalog.=) 2 THEN old_row.order_id ELSE new_row.order_id END, CASE WHEN step.step OPERATOR(pg_catalog.=) 2 THEN old_row.product_id ELSE new_row.product_id END, CASE WHEN step.step OPERATOR(pg_catalog.=) 2 THEN old_row.quantity ELSE new_row.quantity END, CASE WHEN step.step OPERATOR(pg_catalog.=) 2 THEN old_row.unit_price ELSE new_row.unit_price END
                 FROM (SELECT pg_catalog.row_number() OVER () AS audit_marker, r.id, r.order_id, r.product_id, r.quantity, r.unit_price FROM new_rows AS r) AS new_row
                 FULL JOIN (SELECT pg_catalog.row_number() OVER () AS audit_marker, r.id, r.order_id, r.product_id, r.quantity, r.unit_price FROM old_rows AS r) AS old_row
                     ON new_row.audit_marker OPERATOR(pg_catalog.=) old_row.audit_marker
-                CROSS JOIN (VALUES (1, 'U'), (2, 'D'), (3, 'I'), (4, 'D')) AS step (place, operation)
+                CROSS JOIN pg_catalog.generate_series(1, 4) AS step
                 WHERE CASE WHEN new_row.id OPERATOR(pg_catalog.=) old_row.id THEN
-                    step.place OPERATOR(pg_catalog.=) 1 AND (new_row.order_id OPERATOR(pg_catalog.<>) old_row.order_id OR new_row.product_id OPERATOR(pg_catalog.<>) old_row.product_id OR new_row.quantity OPERATOR(pg_catalog.<>) old_row.quantity OR new_row.unit_price OPERATOR(pg_catalog.<>) old_row.unit_price OR pg_catalog.record_image_ne(ROW(new_row.id, new_row.order_id, new_row.product_id, new_row.quantity, new_row.unit_price), ROW(old_row.id, old_row.order_id, old_row.product_id, old_row.quantity, old_row.unit_price))
+                    step.step OPERATOR(pg_catalog.=) 1 AND (new_row.order_id OPERATOR(pg_catalog.<>) old_row.order_id OR new_row.product_id OPERATOR(pg_catalog.<>) old_row.product_id OR new_row.quantity OPERATOR(pg_catalog.<>) old_row.quantity OR new_row.unit_price OPERATOR(pg_catalog.<>) old_row.unit_price OR pg_catalog.record_image_ne(ROW(new_row.id, new_row.order_id, new_row.product_id, new_row.quantity, new_row.unit_price), ROW(old_row.id, old_row.order_id, old_row.product_id, old_row.quantity, old_row.unit_price))
                 )
-                    OR step.place OPERATOR(pg_catalog.=) 4 AND is_enforced AND is_deleted_elsewhere AND NOT EXISTS (SELECT FROM public.order_line AS live WHERE live.id OPERATOR(pg_catalog.=) new_row.id OFFSET 0) AND (
+                    OR step.step OPERATOR(pg_catalog.=) 4 AND is_enforced AND is_deleted_elsewhere AND NOT EXISTS (SELECT FROM public.order_line AS live WHERE live.id OPERATOR(pg_catalog.=) new_row.id OFFSET 0) AND (
                         SELECT history.audit_operation FROM public.order_line_audit AS history
                         WHERE history.id OPERATOR(pg_catalog.=) new_row.id
                         ORDER BY history.audit_id DESC LIMIT 1
                     ) OPERATOR(pg_catalog.=) 'D'
                 ELSE
-                    step.place OPERATOR(pg_catalog.=) 3 OR step.place OPERATOR(pg_catalog.=) 2 AND NOT EXISTS (SELECT FROM public.order_line AS live WHERE live.id OPERATOR(pg_catalog.=) old_row.id OFFSET 0)
+                    step.step OPERATOR(pg_catalog.=) 3 OR step.step OPERATOR(pg_catalog.=) 2 AND NOT EXISTS (SELECT FROM public.order_line AS live WHERE live.id OPERATOR(pg_catalog.=) old_row.id OFFSET 0)
                 END
-                ORDER BY new_row.audit_marker, step.place;
+                ORDER BY new_row.audit_marker, step.step;
                     PERFORM pg_catalog.set_config('hash_mem_multiplier', own_memory, true);
                     RETURN NULL;
                 END IF;
@@ -1330,7 +1330,7 @@ def upgrade() -> None:
         $audit$
         """,
         "REVOKE ALL ON FUNCTION public.public_order_line_audit() FROM PUBLIC",
-        'COMMENT ON FUNCTION public.public_order_line_audit() IS \'flask_pg_audit {"template": 1, "sha256": "a501ceea54d61aee", "table": ["public", "order_line"], "audit_table": ["public", "order_line_audit"]}\'',
+        'COMMENT ON FUNCTION public.public_order_line_audit() IS \'flask_pg_audit {"template": 1, "sha256": "ebfdffa948e33235", "table": ["public", "order_line"], "audit_table": ["public", "order_line_audit"]}\'',
     )
     # create trigger public_order_line_audit_insert on order_line (missing)
     op.audit_ddl(
@@ -1505,24 +1505,24 @@ def upgrade() -> None:
                 )
                 SELECT
                     (SELECT coalesce(transaction_id, public.audit_begin_transaction())), pg_catalog.nextval('public.audit_id_seq'::pg_catalog.regclass),
-                    step.operation, (SELECT pg_catalog.clock_timestamp()), acting_role, setting_username,
-                    CASE WHEN step.place OPERATOR(pg_catalog.=) 2 THEN old_row.id ELSE new_row.id END, CASE WHEN step.place OPERATOR(pg_catalog.=) 2 THEN old_row.sku ELSE new_row.sku END, CASE WHEN step.place OPERATOR(pg_catalog.=) 2 THEN old_row.name ELSE new_row.name END, CASE WHEN step.place OPERATOR(pg_catalog.=) 2 THEN old_row.description ELSE new_row.description END, CASE WHEN step.place OPERATOR(pg_catalog.=) 2 THEN old_row.price ELSE new_row.price END, CASE WHEN step.place OPERATOR(pg_catalog.=) 2 THEN old_row.stock ELSE new_row.stock END
+                    CASE WHEN step.step OPERATOR(pg_catalog.=) 1 THEN 'U' WHEN step.step OPERATOR(pg_catalog.=) 3 THEN 'I' ELSE 'D' END, (SELECT pg_catalog.clock_timestamp()), acting_role, setting_username,
+                    CASE WHEN step.step OPERATOR(pg_catalog.=) 2 THEN old_row.id ELSE new_row.id END, CASE WHEN step.step OPERATOR(pg_catalog.=) 2 THEN old_row.sku ELSE new_row.sku END, CASE WHEN step.step OPERATOR(pg_catalog.=) 2 THEN old_row.name ELSE new_row.name END, CASE WHEN step.step OPERATOR(pg_catalog.=) 2 THEN old_row.description ELSE new_row.description END, CASE WHEN step.step OPERATOR(pg_catalog.=) 2 THEN old_row.price ELSE new_row.price END, CASE WHEN step.step OPERATOR(pg_catalog.=) 2 THEN old_row.stock ELSE new_row.stock END
                 FROM (SELECT pg_catalog.row_number() OVER () AS audit_marker, r.id, r.sku, r.name, r.description, r.price, r.stock FROM new_rows AS r) AS new_row
                 FULL JOIN (SELECT pg_catalog.row_number() OVER () AS audit_marker, r.id, r.sku, r.name, r.description, r.price, r.stock FROM old_rows AS r) AS old_row
                     ON new_row.audit_marker OPERATOR(pg_catalog.=) old_row.audit_marker
-                CROSS JOIN (VALUES (1, 'U'), (2, 'D'), (3, 'I'), (4, 'D')) AS step (place, operation)
+                CROSS JOIN pg_catalog.generate_series(1, 4) AS step
                 WHERE CASE WHEN new_row.id OPERATOR(pg_catalog.=) old_row.id THEN
-                    step.place OPERATOR(pg_catalog.=) 1 AND (new_row.stock OPERATOR(pg_catalog.<>) old_row.stock OR new_row.price OPERATOR(pg_catalog.<>) old_row.price OR pg_catalog.record_image_ne(ROW(new_row.id, new_row.sku, new_row.name, new_row.description, new_row.price, new_row.stock), ROW(old_row.id, old_row.sku, old_row.name, old_row.description, old_row.price, old_row.stock))
+                    step.step OPERATOR(pg_catalog.=) 1 AND (new_row.stock OPERATOR(pg_catalog.<>) old_row.stock OR new_row.price OPERATOR(pg_catalog.<>) old_row.price OR pg_catalog.record_image_ne(ROW(new_row.id, new_row.sku, new_row.name, new_row.description, new_row.price, new_row.stock), ROW(old_row.id, old_row.sku, old_row.name, old_row.description, old_row.price, old_row.stock))
                 )
-                    OR step.place OPERATOR(pg_catalog.=) 4 AND is_enforced AND is_deleted_elsewhere AND NOT EXISTS (SELECT FROM public.product AS live WHERE live.id OPERATOR(pg_catalog.=) new_row.id OFFSET 0) AND (
+                    OR step.step OPERATOR(pg_catalog.=) 4 AND is_enforced AND is_deleted_elsewhere AND NOT EXISTS (SELECT FROM public.product AS live WHERE live.id OPERATOR(pg_catalog.=) new_row.id OFFSET 0) AND (
                         SELECT history.audit_operation FROM public.product_audit AS history
                         WHERE history.id OPERATOR(pg_catalog.=) new_row.id
                         ORDER BY history.audit_id DESC LIMIT 1
                     ) OPERATOR(pg_catalog.=) 'D'
                 ELSE
-                    step.place OPERATOR(pg_catalog.=) 3 OR step.place OPERATOR(pg_catalog.=) 2 AND NOT EXISTS (SELECT FROM public.product AS live WHERE live.id OPERATOR(pg_catalog.=) old_row.id OFFSET 0)
+                    step.step OPERATOR(pg_catalog.=) 3 OR step.step OPERATOR(pg_catalog.=) 2 AND NOT EXISTS (SELECT FROM public.product AS live WHERE live.id OPERATOR(pg_catalog.=) old_row.id OFFSET 0)
                 END
-                ORDER BY new_row.audit_marker, step.place;
+                ORDER BY new_row.audit_marker, step.step;
                     PERFORM pg_catalog.set_config('hash_mem_multiplier', own_memory, true);
                     RETURN NULL;
                 END IF;
@@ -1567,7 +1567,7 @@ def upgrade() -> None:
         $audit$
         """,
         "REVOKE ALL ON FUNCTION public.public_product_audit() FROM PUBLIC",
-        'COMMENT ON FUNCTION public.public_product_audit() IS \'flask_pg_audit {"template": 1, "sha256": "58a0cb68e0908889", "table": ["public", "product"], "audit_table": ["public", "product_audit"]}\'',
+        'COMMENT ON FUNCTION public.public_product_audit() IS \'flask_pg_audit {"template": 1, "sha256": "cdeefe54d0d64be3", "table": ["public", "product"], "audit_table": ["public", "product_audit"]}\'',
     )
     # create trigger public_product_audit_insert on product (missing)
     op.audit_ddl(
@@ -1742,24 +1742,24 @@ def upgrade() -> None:
                 )
                 SELECT
                     (SELECT coalesce(transaction_id, public.audit_begin_transaction())), pg_catalog.nextval('public.audit_id_seq'::pg_catalog.regclass),
-                    step.operation, (SELECT pg_catalog.clock_timestamp()), acting_role, setting_username,
-                    CASE WHEN step.place OPERATOR(pg_catalog.=) 2 THEN old_row.product_id ELSE new_row.product_id END, CASE WHEN step.place OPERATOR(pg_catalog.=) 2 THEN old_row.tag_id ELSE new_row.tag_id END
+                    CASE WHEN step.step OPERATOR(pg_catalog.=) 1 THEN 'U' WHEN step.step OPERATOR(pg_catalog.=) 3 THEN 'I' ELSE 'D' END, (SELECT pg_catalog.clock_timestamp()), acting_role, setting_username,
+                    CASE WHEN step.step OPERATOR(pg_catalog.=) 2 THEN old_row.product_id ELSE new_row.product_id END, CASE WHEN step.step OPERATOR(pg_catalog.=) 2 THEN old_row.tag_id ELSE new_row.tag_id END
                 FROM (SELECT pg_catalog.row_number() OVER () AS audit_marker, r.product_id, r.tag_id FROM new_rows AS r) AS new_row
                 FULL JOIN (SELECT pg_catalog.row_number() OVER () AS audit_marker, r.product_id, r.tag_id FROM old_rows AS r) AS old_row
                     ON new_row.audit_marker OPERATOR(pg_catalog.=) old_row.audit_marker
-                CROSS JOIN (VALUES (1, 'U'), (2, 'D'), (3, 'I'), (4, 'D')) AS step (place, operation)
+                CROSS JOIN pg_catalog.generate_series(1, 4) AS step
                 WHERE CASE WHEN new_row.product_id OPERATOR(pg_catalog.=) old_row.product_id AND new_row.tag_id OPERATOR(pg_catalog.=) old_row.tag_id THEN
-                    step.place OPERATOR(pg_catalog.=) 1 AND (pg_catalog.record_image_ne(ROW(new_row.product_id, new_row.tag_id), ROW(old_row.product_id, old_row.tag_id))
+                    step.step OPERATOR(pg_catalog.=) 1 AND (pg_catalog.record_image_ne(ROW(new_row.product_id, new_row.tag_id), ROW(old_row.product_id, old_row.tag_id))
                 )
-                    OR step.place OPERATOR(pg_catalog.=) 4 AND is_enforced AND is_deleted_elsewhere AND NOT EXISTS (SELECT FROM public.product_tag AS live WHERE live.product_id OPERATOR(pg_catalog.=) new_row.product_id AND live.tag_id OPERATOR(pg_catalog.=) new_row.tag_id OFFSET 0) AND (
+                    OR step.step OPERATOR(pg_catalog.=) 4 AND is_enforced AND is_deleted_elsewhere AND NOT EXISTS (SELECT FROM public.product_tag AS live WHERE live.product_id OPERATOR(pg_catalog.=) new_row.product_id AND live.tag_id OPERATOR(pg_catalog.=) new_row.tag_id OFFSET 0) AND (
                         SELECT history.audit_operation FROM public.product_tag_audit AS history
                         WHERE history.product_id OPERATOR(pg_catalog.=) new_row.product_id AND history.tag_id OPERATOR(pg_catalog.=) new_row.tag_id
                         ORDER BY history.audit_id DESC LIMIT 1
                     ) OPERATOR(pg_catalog.=) 'D'
                 ELSE
-                    step.place OPERATOR(pg_catalog.=) 3 OR step.place OPERATOR(pg_catalog.=) 2 AND NOT EXISTS (SELECT FROM public.product_tag AS live WHERE live.product_id OPERATOR(pg_catalog.=) old_row.product_id AND live.tag_id OPERATOR(pg_catalog.=) old_row.tag_id OFFSET 0)
+                    step.step OPERATOR(pg_catalog.=) 3 OR step.step OPERATOR(pg_catalog.=) 2 AND NOT EXISTS (SELECT FROM public.product_tag AS live WHERE live.product_id OPERATOR(pg_catalog.=) old_row.product_id AND live.tag_id OPERATOR(pg_catalog.=) old_row.tag_id OFFSET 0)
                 END
-                ORDER BY new_row.audit_marker, step.place;
+                ORDER BY new_row.audit_marker, step.step;
                     PERFORM pg_catalog.set_config('hash_mem_multiplier', own_memory, true);
                     RETURN NULL;
                 END IF;
@@ -1800,7 +1800,7 @@ def upgrade() -> None:
         $audit$
         """,
         "REVOKE ALL ON FUNCTION public.public_product_tag_audit() FROM PUBLIC",
-        'COMMENT ON FUNCTION public.public_product_tag_audit() IS \'flask_pg_audit {"template": 1, "sha256": "77d57aab2b4de426", "table": ["public", "product_tag"], "audit_table": ["public", "product_tag_audit"]}\'',
+        'COMMENT ON FUNCTION public.public_product_tag_audit() IS \'flask_pg_audit {"template": 1, "sha256": "abd257f3d346ab80", "table": ["public", "product_tag"], "audit_table": ["public", "product_tag_audit"]}\'',
     )
     # create trigger public_product_tag_audit_insert on product_tag (missing)
     op.audit_ddl(
@@ -1975,24 +1975,24 @@ def upgrade() -> None:
                 )
                 SELECT
                     (SELECT coalesce(transaction_id, public.audit_begin_transaction())), pg_catalog.nextval('public.audit_id_seq'::pg_catalog.regclass),
-                    step.operation, (SELECT pg_catalog.clock_timestamp()), acting_role, setting_username,
-                    CASE WHEN step.place OPERATOR(pg_catalog.=) 2 THEN old_row.id ELSE new_row.id END, CASE WHEN step.place OPERATOR(pg_catalog.=) 2 THEN old_row.name ELSE new_row.name END
+                    CASE WHEN step.step OPERATOR(pg_catalog.=) 1 THEN 'U' WHEN step.step OPERATOR(pg_catalog.=) 3 THEN 'I' ELSE 'D' END, (SELECT pg_catalog.clock_timestamp()), acting_role, setting_username,
+                    CASE WHEN step.step OPERATOR(pg_catalog.=) 2 THEN old_row.id ELSE new_row.id END, CASE WHEN step.step OPERATOR(pg_catalog.=) 2 THEN old_row.name ELSE new_row.name END
                 FROM (SELECT pg_catalog.row_number() OVER () AS audit_marker, r.id, r.name FROM new_rows AS r) AS new_row
                 FULL JOIN (SELECT pg_catalog.row_number() OVER () AS audit_marker, r.id, r.name FROM old_rows AS r) AS old_row
                     ON new_row.audit_marker OPERATOR(pg_catalog.=) old_row.audit_marker
-                CROSS JOIN (VALUES (1, 'U'), (2, 'D'), (3, 'I'), (4, 'D')) AS step (place, operation)
+                CROSS JOIN pg_catalog.generate_series(1, 4) AS step
                 WHERE CASE WHEN new_row.id OPERATOR(pg_catalog.=) old_row.id THEN
-                    step.place OPERATOR(pg_catalog.=) 1 AND (pg_catalog.record_image_ne(ROW(new_row.id, new_row.name), ROW(old_row.id, old_row.name))
+                    step.step OPERATOR(pg_catalog.=) 1 AND (pg_catalog.record_image_ne(ROW(new_row.id, new_row.name), ROW(old_row.id, old_row.name))
                 )
-                    OR step.place OPERATOR(pg_catalog.=) 4 AND is_enforced AND is_deleted_elsewhere AND NOT EXISTS (SELECT FROM public.tag AS live WHERE live.id OPERATOR(pg_catalog.=) new_row.id OFFSET 0) AND (
+                    OR step.step OPERATOR(pg_catalog.=) 4 AND is_enforced AND is_deleted_elsewhere AND NOT EXISTS (SELECT FROM public.tag AS live WHERE live.id OPERATOR(pg_catalog.=) new_row.id OFFSET 0) AND (
                         SELECT history.audit_operation FROM public.tag_audit AS history
                         WHERE history.id OPERATOR(pg_catalog.=) new_row.id
                         ORDER BY history.audit_id DESC LIMIT 1
                     ) OPERATOR(pg_catalog.=) 'D'
                 ELSE
-                    step.place OPERATOR(pg_catalog.=) 3 OR step.place OPERATOR(pg_catalog.=) 2 AND NOT EXISTS (SELECT FROM public.tag AS live WHERE live.id OPERATOR(pg_catalog.=) old_row.id OFFSET 0)
+                    step.step OPERATOR(pg_catalog.=) 3 OR step.step OPERATOR(pg_catalog.=) 2 AND NOT EXISTS (SELECT FROM public.tag AS live WHERE live.id OPERATOR(pg_catalog.=) old_row.id OFFSET 0)
                 END
-                ORDER BY new_row.audit_marker, step.place;
+                ORDER BY new_row.audit_marker, step.step;
                     PERFORM pg_catalog.set_config('hash_mem_multiplier', own_memory, true);
                     RETURN NULL;
                 END IF;
@@ -2033,7 +2033,7 @@ def upgrade() -> None:
         $audit$
         """,
         "REVOKE ALL ON FUNCTION public.public_tag_audit() FROM PUBLIC",
-        'COMMENT ON FUNCTION public.public_tag_audit() IS \'flask_pg_audit {"template": 1, "sha256": "b08ea54b280b5009", "table": ["public", "tag"], "audit_table": ["public", "tag_audit"]}\'',
+        'COMMENT ON FUNCTION public.public_tag_audit() IS \'flask_pg_audit {"template": 1, "sha256": "6e5ee95ede574271", "table": ["public", "tag"], "audit_table": ["public", "tag_audit"]}\'',
     )
     # create trigger public_tag_audit_insert on tag (missing)
     op.audit_ddl(
@@ -2208,24 +2208,24 @@ def upgrade() -> None:
                 )
                 SELECT
                     (SELECT coalesce(transaction_id, public.audit_begin_transaction())), pg_catalog.nextval('public.audit_id_seq'::pg_catalog.regclass),
-                    step.operation, (SELECT pg_catalog.clock_timestamp()), acting_role, setting_username,
-                    CASE WHEN step.place OPERATOR(pg_catalog.=) 2 THEN old_row.id ELSE new_row.id END, CASE WHEN step.place OPERATOR(pg_catalog.=) 2 THEN old_row.username ELSE new_row.username END, CASE WHEN step.place OPERATOR(pg_catalog.=) 2 THEN old_row.full_name ELSE new_row.full_name END, CASE WHEN step.place OPERATOR(pg_catalog.=) 2 THEN old_row.role ELSE new_row.role END, CASE WHEN step.place OPERATOR(pg_catalog.=) 2 THEN old_row.password_changed_at ELSE new_row.password_changed_at END
+                    CASE WHEN step.step OPERATOR(pg_catalog.=) 1 THEN 'U' WHEN step.step OPERATOR(pg_catalog.=) 3 THEN 'I' ELSE 'D' END, (SELECT pg_catalog.clock_timestamp()), acting_role, setting_username,
+                    CASE WHEN step.step OPERATOR(pg_catalog.=) 2 THEN old_row.id ELSE new_row.id END, CASE WHEN step.step OPERATOR(pg_catalog.=) 2 THEN old_row.username ELSE new_row.username END, CASE WHEN step.step OPERATOR(pg_catalog.=) 2 THEN old_row.full_name ELSE new_row.full_name END, CASE WHEN step.step OPERATOR(pg_catalog.=) 2 THEN old_row.role ELSE new_row.role END, CASE WHEN step.step OPERATOR(pg_catalog.=) 2 THEN old_row.password_changed_at ELSE new_row.password_changed_at END
                 FROM (SELECT pg_catalog.row_number() OVER () AS audit_marker, r.id, r.username, r.full_name, r.role, r.password_changed_at FROM new_rows AS r) AS new_row
                 FULL JOIN (SELECT pg_catalog.row_number() OVER () AS audit_marker, r.id, r.username, r.full_name, r.role, r.password_changed_at FROM old_rows AS r) AS old_row
                     ON new_row.audit_marker OPERATOR(pg_catalog.=) old_row.audit_marker
-                CROSS JOIN (VALUES (1, 'U'), (2, 'D'), (3, 'I'), (4, 'D')) AS step (place, operation)
+                CROSS JOIN pg_catalog.generate_series(1, 4) AS step
                 WHERE CASE WHEN new_row.id OPERATOR(pg_catalog.=) old_row.id THEN
-                    step.place OPERATOR(pg_catalog.=) 1 AND (new_row.password_changed_at OPERATOR(pg_catalog.<>) old_row.password_changed_at OR pg_catalog.record_image_ne(ROW(new_row.id, new_row.username, new_row.full_name, new_row.role, new_row.password_changed_at), ROW(old_row.id, old_row.username, old_row.full_name, old_row.role, old_row.password_changed_at))
+                    step.step OPERATOR(pg_catalog.=) 1 AND (new_row.password_changed_at OPERATOR(pg_catalog.<>) old_row.password_changed_at OR pg_catalog.record_image_ne(ROW(new_row.id, new_row.username, new_row.full_name, new_row.role, new_row.password_changed_at), ROW(old_row.id, old_row.username, old_row.full_name, old_row.role, old_row.password_changed_at))
                 )
-                    OR step.place OPERATOR(pg_catalog.=) 4 AND is_enforced AND is_deleted_elsewhere AND NOT EXISTS (SELECT FROM public."user" AS live WHERE live.id OPERATOR(pg_catalog.=) new_row.id OFFSET 0) AND (
+                    OR step.step OPERATOR(pg_catalog.=) 4 AND is_enforced AND is_deleted_elsewhere AND NOT EXISTS (SELECT FROM public."user" AS live WHERE live.id OPERATOR(pg_catalog.=) new_row.id OFFSET 0) AND (
                         SELECT history.audit_operation FROM public.user_audit AS history
                         WHERE history.id OPERATOR(pg_catalog.=) new_row.id
                         ORDER BY history.audit_id DESC LIMIT 1
                     ) OPERATOR(pg_catalog.=) 'D'
                 ELSE
-                    step.place OPERATOR(pg_catalog.=) 3 OR step.place OPERATOR(pg_catalog.=) 2 AND NOT EXISTS (SELECT FROM public."user" AS live WHERE live.id OPERATOR(pg_catalog.=) old_row.id OFFSET 0)
+                    step.step OPERATOR(pg_catalog.=) 3 OR step.step OPERATOR(pg_catalog.=) 2 AND NOT EXISTS (SELECT FROM public."user" AS live WHERE live.id OPERATOR(pg_catalog.=) old_row.id OFFSET 0)
                 END
-                ORDER BY new_row.audit_marker, step.place;
+                ORDER BY new_row.audit_marker, step.step;
                     PERFORM pg_catalog.set_config('hash_mem_multiplier', own_memory, true);
                     RETURN NULL;
                 END IF;
@@ -2269,7 +2269,7 @@ def upgrade() -> None:
         $audit$
         """,
         "REVOKE ALL ON FUNCTION public.public_user_audit() FROM PUBLIC",
-        'COMMENT ON FUNCTION public.public_user_audit() IS \'flask_pg_audit {"template": 1, "sha256": "bb057d6c960f3cf4", "table": ["public", "user"], "audit_table": ["public", "user_audit"]}\'',
+        'COMMENT ON FUNCTION public.public_user_audit() IS \'flask_pg_audit {"template": 1, "sha256": "3dd9240b8918e766", "table": ["public", "user"], "audit_table": ["public", "user_audit"]}\'',
     )
     # create trigger public_user_audit_insert on user (missing)
     op.audit_ddl(
